@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+EARLY_S = 0.002
+"""uvloop counts in whole milliseconds, and may call 1.5 ms too early by the monotonic clock."""
+
 
 class Timer(Protocol):
     """A scheduled call."""
@@ -28,7 +31,7 @@ class Clock(Protocol):
         """Sleep for a number of seconds."""
 
     def call_later(self, seconds: float, call: Callable[..., object], *args: Any) -> Timer:
-        """Schedule a call on the event loop."""
+        """Schedule a call on the event loop: never before the time, by ``monotonic_s``."""
 
 
 class SystemClock:
@@ -41,4 +44,4 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def call_later(self, seconds: float, call: Callable[..., object], *args: Any) -> Timer:
-        return asyncio.get_running_loop().call_later(seconds, call, *args)
+        return asyncio.get_running_loop().call_later(seconds + EARLY_S, call, *args)

@@ -27,6 +27,10 @@ GIVE_UP_S = 24 * 3600.0
 """After failing for so long, an endpoint is disabled."""
 
 
+GIVE_UP_HERE_S = 3600.0
+"""The least time of these in this process: a day on which the bar was closed proves nothing."""
+
+
 class EndpointState(StrEnum):
     """The states of an endpoint, as operators and metrics name them."""
 
@@ -48,6 +52,8 @@ class EndpointQueue(Destination):
         self.endpoint = endpoint
         self.failing_since_s = position.failing_since_s
         """Unix seconds."""
+        self._failing_here_since_s: float | None = None
+        """The same for this process."""
         self.disabled = position.disabled
         self.is_slow = True
         """Whether to send one message at a time: until it has answered quickly, since hundreds of
@@ -166,7 +172,7 @@ class EndpointQueue(Destination):
         self.give_back(event)
         self._loaded.pop(event.n, None)
         self.is_slow, self.has_news = took_s > SLOW_S, True
-        self.failing_since_s = None
+        self.failing_since_s = self._failing_here_since_s = None
         self.note_success()
 
     def fail(
@@ -185,7 +191,10 @@ class EndpointQueue(Destination):
         self.has_news = True
         if self.failing_since_s is None:
             self.failing_since_s = wall_s
-        if wall_s - self.failing_since_s >= GIVE_UP_S:
+        if self._failing_here_since_s is None:
+            self._failing_here_since_s = now_s
+        is_long_here = now_s - self._failing_here_since_s >= GIVE_UP_HERE_S
+        if wall_s - self.failing_since_s >= GIVE_UP_S and is_long_here:
             self.disabled = reason
         self.note_failure(reason, now_s, retry_after_s)
 

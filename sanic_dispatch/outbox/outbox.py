@@ -151,7 +151,7 @@ class Outbox:
         for endpoint_id, endpoint in endpoints.items():
             queue = self._queues.get(endpoint_id)
             if queue is None:
-                queue = EndpointQueue(endpoint, positions[endpoint_id], self._bus.number)
+                queue = EndpointQueue(endpoint, positions[endpoint_id], self._offered_to())
                 self._committed[endpoint_id] = positions[endpoint_id]
             queue.endpoint = endpoint
             queues[endpoint_id] = queue
@@ -191,6 +191,11 @@ class Outbox:
         for queue in touched.values():
             self._pump(queue)
 
+    def _offered_to(self) -> int:
+        """Return the number of the last published event; all were offered to the queues by then."""
+        self._bus.catch_up()
+        return self._bus.number
+
     async def _read_log(self, queue: EndpointQueue) -> None:
         """Load the next events of an endpoint from the event log."""
         page = None
@@ -204,7 +209,7 @@ class Outbox:
             _log.warning("webhook.log_not_read", webhook=queue.endpoint.id, reason=str(error))
             await self._clock.sleep(AGAIN_S)
         finally:
-            queue.end_reading(page, self._bus.number)
+            queue.end_reading(page, self._offered_to())
         self._pump(queue)
 
     # ---- messages go out
@@ -283,15 +288,21 @@ class Outbox:
 
     async def _commit(self, idle_events: int = IDLE_EVENTS) -> None:
         """Commit the positions of endpoints that were sent something, or did not want so many."""
-        moved = []
+        moved, last_n = list[tuple[EndpointQueue, Position]](), self._offered_to()
         for queue in self.queues:
-            position, known = queue.position(self._bus.number), self._committed[queue.endpoint.id]
+            position, known = queue.position(last_n), self._committed[queue.endpoint.id]
             if position != known and (queue.has_news or position.n - known.n >= idle_events):
-                moved.append(position)
+                moved.append((queue, position))
                 queue.has_news = False
-        if moved:
-            await self._execute(c.MovePositions(moved))
-            self._committed |= {each.endpoint_id: each for each in moved}
+        if not moved:
+            return
+        try:
+            await self._execute(c.MovePositions([position for _, position in moved]))
+        except DispatchError:
+            for queue, _ in moved:
+                queue.has_news = True
+            raise
+        self._committed |= {position.endpoint_id: position for _, position in moved}
 
     # ---- for operators
 
@@ -368,7 +379,7 @@ class Outbox:
 
     def _fields_of(self, queue: EndpointQueue) -> Fields:
         """Return an endpoint as operators see it."""
-        endpoint, last_n = queue.endpoint, self._bus.number
+        endpoint, last_n = queue.endpoint, self._offered_to()
         position, oldest = queue.position(last_n), queue.oldest
         since_s, wait_s = queue.failing_since_s, queue.retry_at_s - self._clock.monotonic_s()
         is_retrying = queue.state is EndpointState.RETRYING

@@ -131,6 +131,8 @@ class PushOutbox:
         """By push service: how many messages are under way."""
         self._held_back: dict[str, dict[PhoneKey, None]] = {}
         """By push service that has as many as it may: the phones that are next."""
+        self._ended: set[PhoneKey] = set()
+        """Phones whose subscriptions ended here, while that may not be durable yet."""
         self._is_subscribed = False
         """Whether there was a phone yet: without one, events cost nothing here."""
 
@@ -164,6 +166,7 @@ class PushOutbox:
         """Break off all messages."""
         await self._sender.abandon()
         self._phones, self._by_job = {}, {}
+        self._ended.clear()
         self._under_way.clear()
         self._held_back.clear()
 
@@ -189,6 +192,7 @@ class PushOutbox:
         known = tuple(kind.value for kind in self._true_of(job))
         told = subscription._replace(told=known)
         await self._execute(c.PutSubscription(job_id, told, REQUEST_ID.get()))
+        self._ended.discard((job_id, subscription.endpoint))
         await self._load(job_id)
 
     async def unsubscribe(self, job_id: str, endpoint: str) -> None:
@@ -251,6 +255,10 @@ class PushOutbox:
         """Make the phones of a job those of these subscriptions, unless this outbox is ending."""
         if not self._sender.is_running:
             return
+        if self._ended:
+            subscriptions = [
+                each for each in subscriptions if (job_id, each.endpoint) not in self._ended
+            ]
         endpoints = [each.endpoint for each in subscriptions]
         for phone in self._by_job.get(job_id, ()):
             if phone.subscription.endpoint not in endpoints:
@@ -274,7 +282,8 @@ class PushOutbox:
         phone = self._phones.get((job_id, subscription.endpoint))
         if phone is None:
             return Phone(job_id, subscription)
-        phone.subscription = subscription
+        told = (*subscription.told, *phone.subscription.told)  # some of it may not be durable yet
+        phone.subscription = subscription._replace(told=tuple(dict.fromkeys(told)))
         return phone
 
     # ---- what there is to tell
@@ -293,6 +302,8 @@ class PushOutbox:
         """Wake phones whose order has come near, or is late."""
         while True:
             await self._clock.sleep(LOOK_S)
+            if self._dispatcher.batches.is_idle:
+                self._ended.clear()
             for at, phone in enumerate(list(self.phones), 1):
                 if self._has_come_near(phone):
                     self._wake(phone)
@@ -460,6 +471,7 @@ class PushOutbox:
         """End a subscription."""
         if self._phones.get(phone.key) is phone:
             self._dispatcher.batches.report(c.RemoveSubscription(*phone.key))
+            self._ended.add(phone.key)
             left = [each for each in self._by_job[phone.job_id] if each is not phone]
             self._set(phone.job_id, [each.subscription for each in left])
 

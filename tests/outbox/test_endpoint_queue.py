@@ -5,6 +5,7 @@ from __future__ import annotations
 from sanic_dispatch.core.webhooks import Endpoint, Position
 from sanic_dispatch.outbox.destination import MAX_RETRY_S
 from sanic_dispatch.outbox.endpoint_queue import (
+    GIVE_UP_HERE_S,
     GIVE_UP_S,
     MAX_LOADED,
     SLOW_S,
@@ -115,6 +116,19 @@ def test_after_a_day_it_is_disabled() -> None:
     assert begun(queue, 10 * MAX_RETRY_S) == []
     queue.offer(event(2))
     assert not queue.is_to_read
+
+
+def test_a_closed_day_is_no_day_of_failures() -> None:
+    """The first failure after it does not disable an endpoint whose machine starts later."""
+    queue = EndpointQueue(TILL, Position("till", 0, failing_since_s=5000.0), 0)
+    queue.offer(event(1))
+    opened_s = 5000.0 + 2 * GIVE_UP_S
+    begun(queue)
+    queue.fail(event(1), "status 500", 7.0, opened_s)
+    assert queue.state is EndpointState.RETRYING
+    begun(queue, 7.0 + GIVE_UP_HERE_S)
+    queue.fail(event(1), "status 500", 7.0 + GIVE_UP_HERE_S, opened_s + GIVE_UP_HERE_S)
+    assert queue.state is EndpointState.DISABLED
 
 
 def test_a_full_queue_reads_the_rest_from_the_log() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.config.webhook_entry import WebhookEntry, new_secret
+from sanic_dispatch.core.webhooks import positions_in
 from sanic_dispatch.errors import StorageFailed, WebhookConfigured
 from sanic_dispatch.outbox import sender
 from sanic_dispatch.outbox.endpoint_queue import GIVE_UP_S, MAX_LOADED
 from sanic_dispatch.outbox.outbox import IDLE_EVENTS
+from sanic_dispatch.storage.event_log import Page, Question
 from tests.outbox.conftest import Bar, settings_of
 from tests.support.receiver import OK, SECRET, Received, Receiver, status
 from tests.support.world import running_world, worker
@@ -111,6 +113,49 @@ async def test_a_long_backlog_is_read_from_the_log(bar: Bar) -> None:
     await bar.outbox.go_on("hook")
     await bar.received(count)
     assert sorted(bar.numbers) == list(range(1, count + 1))
+
+
+async def published(bar: Bar, drink: int) -> None:
+    """Submit a job; return in the turn in which its event is published, and not folded yet."""
+    before = bar.world.bus.number
+    submitting = asyncio.create_task(bar.world.submit(drink))
+    while bar.world.bus.number == before:  # noqa: ASYNC110 - it is a matter of one turn
+        await asyncio.sleep(0)
+    submitting.add_done_callback(asyncio.Task.result)
+
+
+async def test_what_is_published_while_the_log_is_read(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that the page does not have, and that nobody was told of yet, is not lost."""
+    await bar.add()
+    bar.receiver.answer = status(500)
+    await bar.world.submit(0)
+    await bar.received(1)
+    bar.receiver.answer = OK
+    find = bar.outbox._history.find
+
+    async def find_slowly(question: Question) -> Page:
+        page = await find(question)
+        monkeypatch.undo()
+        await published(bar, 1)
+        return page
+
+    monkeypatch.setattr(bar.outbox._history, "find", find_slowly)
+    await bar.outbox.go_on("hook")
+    await bar.received(3)
+    assert bar.numbers == [1, 1, 2]
+
+
+async def test_what_is_published_at_the_end(bar: Bar) -> None:
+    """No position is committed that passes an event which was not sent."""
+    await bar.add()
+    await bar.world.submit(0)
+    await bar.received(1)
+    await published(bar, 1)
+    await bar.outbox.finish()
+    positions = positions_in(bar.world.dispatcher._machine.tables.facts)
+    assert (positions["hook"].n, bar.numbers) == (1, [1])
 
 
 async def test_a_dead_endpoint_slows_nobody(bar: Bar, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from sanic_dispatch.callbacks.http_client import Timeouts
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.push_subscriptions import END_TRUE_S, subscriptions_of
 from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.dispatch.batches import COMMIT_RETRY_S
 from sanic_dispatch.errors import StorageFailed, TooManySubscriptions, UnknownSubscription
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.outbox import push_outbox, sender
@@ -22,6 +23,7 @@ from sanic_dispatch.outbox.message_client import TIMEOUTS
 from sanic_dispatch.outbox.push_client import PushClient
 from sanic_dispatch.outbox.push_entry import read_subscription
 from sanic_dispatch.outbox.push_outbox import LOOK_S, SLICE, PushOutbox
+from sanic_dispatch.storage.store import Batch
 from tests.outbox.conftest import settings_of
 from tests.support.push_phone import PushPhone, Told
 from tests.support.receiver import OK, Received, Receiver, drip, hang, running_receiver, status
@@ -532,6 +534,34 @@ async def test_a_store_that_fails(cafe: Cafe, monkeypatch: pytest.MonkeyPatch) -
     await cafe.serve(1)
     await cafe.world.clock.advance(2)
     assert kinds(await cafe.told(phone, 1)) == ["ready"]
+
+
+async def test_a_disk_that_is_full(cafe: Cafe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A phone is told each thing once, and one that is gone nothing more, before that is stored."""
+    job = await cafe.order()
+    there, gone = [await cafe.subscribe(job, f"send/{name}") for name in ("there", "gone")]
+
+    async def answer(writer: asyncio.StreamWriter, message: Received) -> None:
+        writer.write(OK if message.path == "/send/there" else status(410))
+
+    cafe.receiver.answer = answer
+    await cafe.serve(1)
+
+    async def fail(_: Batch) -> None:
+        raise StorageFailed("no space left on device")
+
+    monkeypatch.setattr(cafe.world.store, "lasts", True)
+    monkeypatch.setattr(cafe.world.store, "commit", fail)
+    await cafe.until(lambda: cafe.receiver.of_path("send/gone") != [])
+    for _ in range(5):
+        await cafe.look()
+    monkeypatch.undo()
+    await cafe.world.clock.advance(2 * COMMIT_RETRY_S)
+    await cafe.look()
+    told = kinds(await cafe.told(there, 2))
+    assert (told[-1], told) == ("ready", list(dict.fromkeys(told)))
+    assert len(await cafe.told(gone, 2)) == 1
+    assert cafe.kept == []
 
 
 async def test_many_phones_are_looked_at_in_slices(cafe: Cafe) -> None:
