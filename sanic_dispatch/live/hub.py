@@ -322,7 +322,7 @@ class Hub:
         self._unpushed_since_s = None
         yield from self._retry_stalled(now_s)
         is_heartbeat, self._heartbeat_at_s = self._next_heartbeat(now_s)
-        for channel in self._shared.values():
+        for channel in list(self._shared.values()):
             if channel.clients:
                 yield from self._push(channel, is_heartbeat)
         for channel in self._orders_to_push():
@@ -357,8 +357,7 @@ class Hub:
         try:
             channel.view.refresh()
         except UnknownJob:
-            for client in list(channel.clients):
-                self._disconnect(client, close_codes.UNKNOWN_JOB)
+            self._end_unknown(channel)
             return
         if channel.view.head == channel.pushed_head and not is_heartbeat:
             return
@@ -366,13 +365,25 @@ class Hub:
         clients = list(channel.clients)
         for at in range(0, len(clients), CHUNK_CLIENTS):
             some = clients[at : at + CHUNK_CLIENTS]
-            self._send(channel, some, also_if_current=is_heartbeat)
+            try:
+                self._send(channel, some, also_if_current=is_heartbeat)
+            except UnknownJob:  # since the last piece of work
+                self._end_unknown(channel)
+                return
             yield
+
+    def _end_unknown(self, channel: Channel) -> None:
+        """Disconnect the clients of an order that is not shown any more."""
+        for client in list(channel.clients):
+            self._disconnect(client, close_codes.UNKNOWN_JOB)
 
     def _retry_stalled(self, now_s: float) -> Iterator[None]:
         """Send to clients whose connections had no room; drop those stalled for too long."""
         for client, since_s in list(self._stalled.items()):
-            self._send(client.channel, [client], also_if_current=True)
+            try:
+                self._send(client.channel, [client], also_if_current=True)
+            except UnknownJob:
+                self._end_unknown(client.channel)
             if client in self._stalled and now_s - since_s >= STALL_TIMEOUT_S:
                 client.connection.abort()
                 self.stats.dropped += 1

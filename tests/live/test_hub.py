@@ -366,6 +366,22 @@ def test_an_order_that_is_no_longer_kept(story: Story, hub: Hub) -> None:
     assert hub.size == 0
 
 
+def test_a_stalled_client_of_an_order_that_is_no_longer_kept(
+    story: Story, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is closed as the others, and everybody else is told on."""
+    served, board = order(story.serve(1.0)), followed(hub)
+    story.loop.run(RECENT_S - HEARTBEAT_S - STALL_TIMEOUT_S / 2)
+    connection = followed(hub, served)
+    monkeypatch.setattr(connection, "offer", lambda _: False)
+    story.loop.run(HEARTBEAT_S + STALL_TIMEOUT_S)
+    assert connection.code == 4404
+    story.submit()
+    story.loop.run(TICK_S)
+    assert board.state["bar"]["waiting"] == 1
+    assert hub.size == 1
+
+
 def test_customers_learn_at_once_about_their_order(story: Story, hub: Hub) -> None:
     """At any place in the queue, and after it has left the queue."""
     for _ in range(100):
