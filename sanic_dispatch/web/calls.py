@@ -311,8 +311,11 @@ async def register(context: Context, worker: Worker, *, lost: bool) -> Handout |
 
     ``report_answer`` has to follow if there is a job.
     """
-    if context.forwarder is None or not context.dispatcher.is_elsewhere:
-        return await ask(context, hand_out, worker, lost=lost)
+    if context.forwarder is None:
+        return await hand_out(context, worker, lost=lost)
+    if not context.dispatcher.is_elsewhere:
+        with suppress(StandingBy):  # nothing was done: another process has taken the topic over
+            return await hand_out(context, worker, lost=lost)
     asking = asyncio.create_task(
         _forward(context, hand_out, (worker,), {"lost": lost}, REGISTERING_S, inf)
     )

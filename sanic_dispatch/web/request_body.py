@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from math import inf
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -140,7 +141,7 @@ async def read_bytes(request: Call, limit_bytes: int) -> bytes:
 async def _drain(request: Call, most_bytes: int) -> None:
     """Read and drop up to ``most_bytes``, for DRAIN_S at most."""
     stream = _stream_of(request)
-    stream.request_max_size = most_bytes
+    stream.request_max_size = inf  # Sanic would count what was read before, too
     try:
         async with asyncio.timeout(DRAIN_S):
             while most_bytes > 0 and (part := await stream.read()):

@@ -104,6 +104,12 @@ class WorkerSocket(Websocket):
         """Whether messages can be sent."""
         return self._frames.state is OPEN and not self._transport.is_closing()
 
+    @property
+    def _is_closed_here(self) -> bool:
+        """Whether this side has begun to close the connection; the worker's word counts no more."""
+        frames = self._frames
+        return frames.close_sent is not None and not frames.close_rcvd_then_sent
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport over, after the handshake."""
         super().connection_made(transport)
@@ -170,7 +176,7 @@ class WorkerSocket(Websocket):
                 self._take_message(data)
 
     def _take_message(self, data: bytes) -> None:
-        if self._frames.state is not OPEN:
+        if self._is_closed_here:
             return
         if not is_utf8(data):
             self.close(close_codes.NOT_UTF8)
@@ -187,7 +193,8 @@ class WorkerSocket(Websocket):
             self._task = asyncio.create_task(self._answer_all())
 
     async def _answer_all(self) -> None:
-        while self._unanswered and self.is_open:
+        """Carry out what has come; of a worker that has gone, what needs no connection."""
+        while self._unanswered and not self._is_closed_here:
             begin(None)
             reply = await self._reply_to(self._unanswered.pop(0))
             self._say(reply)
@@ -201,6 +208,8 @@ class WorkerSocket(Websocket):
         try:
             said = worker_messages.read(data, self._context.settings.max_depth)
             ref = worker_messages.ref_of(data)
+            if said.name in _FOR_CONNECTED and not self.is_open:
+                return b""
             answer = await _ACTS[said.name](self, said.fields, data)
         except InvalidRequest as error:
             self._faults += 1
@@ -306,8 +315,8 @@ class WorkerSocket(Websocket):
         self._held = []
         resumed = await self._take_up(session)
         if resumed is None:
-            return
-        if resumed.is_over:
+            pass
+        elif resumed.is_over:
             self._welcome(secrets.token_urlsafe(16))
             if resumed.lost:
                 lost = document_of(NotTheHolder(""), job={"id": resumed.lost})
@@ -387,3 +396,6 @@ _ACTS: dict[str, _Act] = {
     "done": WorkerSocket._done,
     "fail": WorkerSocket._fail,
 }
+
+_FOR_CONNECTED = ("register", "accept")
+"""What nobody wants any more who has gone; what was said of a job, or of leaving, still counts."""

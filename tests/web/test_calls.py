@@ -2,9 +2,74 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import Coroutine
 from inspect import iscoroutinefunction
+from typing import Any, cast
 
-from sanic_dispatch.web.calls import FUNCTIONS
+import pytest
+
+from sanic_dispatch.cluster.codec import encode
+from sanic_dispatch.cluster.members import Member
+from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.errors import StandingBy
+from sanic_dispatch.web import calls
+from sanic_dispatch.web.calls import FUNCTIONS, Handout
+from sanic_dispatch.web.context import Context
+
+AT = "2024-11-24T01:39:00Z"
+
+
+class LosingDispatcher:
+    """A dispatcher whose topic goes to another process, at the latest while a worker registers."""
+
+    owner = Member("other", "http://other/")
+
+    def __init__(self, *, is_elsewhere: bool) -> None:
+        self.is_elsewhere = is_elsewhere
+
+    async def register(self, _: Worker, *, lost: bool) -> None:
+        self.is_elsewhere = True
+        raise StandingBy("other")
+
+
+class SlowOwner:
+    """Calls another process, which gives a job once it has loaded the topic."""
+
+    def __init__(self) -> None:
+        self.is_asked, self.is_loaded = asyncio.Event(), asyncio.Event()
+        self.kept: list[str] = []
+
+    async def call(self, *_: Any) -> Any:
+        self.is_asked.set()
+        await self.is_loaded.wait()
+        return json.loads(encode(Handout(Job("a" * 32, 1, b"1", AT, 1), "receipt")))
+
+    def keep(self, report: Coroutine[Any, Any, None]) -> None:
+        self.kept.append(report.__qualname__)
+        report.close()
+
+
+@pytest.mark.parametrize("is_elsewhere", [True, False])
+async def test_a_worker_that_goes_while_the_topic_changes_hands(*, is_elsewhere: bool) -> None:
+    """The job that the next owner gave it goes back, wherever the topic was when it came."""
+    owner = SlowOwner()
+    context = Context.__new__(Context)
+    context.dispatcher = cast(Any, LosingDispatcher(is_elsewhere=is_elsewhere))
+    context.forwarder, context.settings = cast(Any, owner), Settings()
+    worker = Worker("http://127.0.0.1:1/1/", AT)
+    registering = asyncio.create_task(calls.register(context, worker, lost=False))
+    await owner.is_asked.wait()
+    registering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await registering
+    owner.is_loaded.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert owner.kept == ["_report_answer"]
 
 
 def test_every_function_can_be_awaited() -> None:

@@ -17,6 +17,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sanic_dispatch.simulation import Engine
+from sanic_dispatch.web.request_body import DRAIN_BYTES
 from tests.support.http_requests import ask, register, send_raw
 from tests.support.server import free_port, running_service, server_process
 
@@ -281,6 +282,18 @@ def latencies_s(port: int, over: threading.Event) -> list[float]:
             assert connection.getresponse().read().startswith(b'{"Queued"')
             took_s.append(monotonic() - began)
     return took_s
+
+
+async def test_a_body_that_is_too_large_is_read_on() -> None:
+    """Else a client that is still sending would see its connection reset, and not the answer."""
+    async with running_service() as service:
+        size = service.app.ctx.settings.max_body_bytes + DRAIN_BYTES // 2
+        head = (
+            "POST /submit-job HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+        )
+        answer = await send_raw(service, head.encode() + b" " * size)
+        assert answer.startswith(b"HTTP/1.1 413 ")
 
 
 # ---- heads

@@ -166,6 +166,30 @@ async def test_a_worker_fails(service: Service) -> None:
         assert (await service.job(job_id))["reason"] == "no ice"
 
 
+@pytest.mark.parametrize("before", [[], [("progress", {"percent": 90})]])
+async def test_a_worker_that_goes_after_its_last_word(
+    service: Service, before: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """What arrived before its close frame counts, also if both come in one piece."""
+    async with tablet(service) as worker:
+        await worker.ok(register=TABLET)
+        await submit(service)
+        report = await worker.accepted()
+        frames = worker.websocket.protocol
+        for name, fields in [*before, ("done", {"result": 7})]:
+            frames.send_text(json.dumps({name: report | fields}).encode())
+        frames.send_text(json.dumps({"register": TABLET}).encode())
+        frames.send_close(1000, "")
+        worker.websocket.transport.write(b"".join(frames.data_to_send()))
+        await worker.closed()
+
+        async def is_done() -> bool:
+            return await state_of(service, report["job"]) == "done"
+
+        await eventually(is_done)
+    assert await waiting(service) == []
+
+
 async def test_a_wrong_receipt_and_a_job_that_is_over(service: Service) -> None:
     """NotTheHolder, and WrongState with the state; a refused report is noted on the job."""
     await submit(service)

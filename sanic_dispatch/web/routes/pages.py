@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from mimetypes import guess_type
 from pathlib import Path
 from typing import NamedTuple, Self
+from urllib.parse import unquote
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.exceptions import NotFound
@@ -79,6 +80,7 @@ async def manifest(request: Request) -> HTTPResponse:
 @describe(PUBLIC_FILE)
 async def page(request: Request, path: str) -> HTTPResponse:
     """Return a file; the user's own replaces the built-in one."""
+    path = unquote(path)
     folders = filter(None, (settings_of(request).public, shipped_files()))
     file = await asyncio.to_thread(_find, folders, path)
     if file is None:

@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from aiohttp import ClientSession
@@ -142,6 +143,17 @@ async def test_media_types(tmp_path: Path, path: str, kind: str) -> None:
     async with running_service(public=tmp_path) as service:
         answer = await ask(service, "GET", f"public/{path}")
         assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
+
+
+async def test_names_that_are_encoded_in_an_address(tmp_path: Path) -> None:
+    """A picture may have any name, and still no address leads out of the folder."""
+    (tmp_path / "Piña 100 %.svg").write_text("<svg/>")
+    (tmp_path.parent / "secret.svg").write_text("<svg/>")
+    async with running_service(public=tmp_path) as service:
+        assert (await ask(service, "GET", "public/Pi%C3%B1a%20100%20%25.svg")).raw == b"<svg/>"
+        for path in ("..%2fsecret.svg", quote(f"{tmp_path.parent}/secret.svg", safe="")):
+            answer = await ask(service, "GET", f"public/{path}")
+            assert answer.status == 404
 
 
 async def test_not_modified(service: Service) -> None:
