@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -260,7 +261,7 @@ def _pages_in(folder: Path, begin: str | None, end: str) -> Iterator[AsyncIterat
 
 async def _follow(client: OperatorClient, question: Mapping[str, Any], show: Any) -> None:
     """Show matching events and go on with new ones; without a beginning only new ones."""
-    from sanic_dispatch.client import Unreachable
+    from sanic_dispatch.client import ServiceError, Unreachable
 
     after, is_away = question["after"], False
     if after is None and question["from"] is None:
@@ -274,7 +275,9 @@ async def _follow(client: OperatorClient, question: Mapping[str, Any], show: Any
                 show(page["events"])
                 after = page["events"][-1]["n"] if page["events"] else after
             is_away = False
-        except Unreachable as error:
+        except (Unreachable, ServiceError) as error:
+            if isinstance(error, ServiceError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
             if not is_away:
                 remote.warn(f"{error}; trying again")
             is_away = True

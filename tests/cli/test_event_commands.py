@@ -9,6 +9,7 @@ import os
 import pty
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
 from shutil import copytree
@@ -157,12 +158,30 @@ async def test_follow_over_a_restart(tmp_path: Path) -> None:
             process = await start(*words, *url)
             seen = [await _ticket(process) for _ in range(3)]
         assert "trying again" in await line_of(process.stderr, bool)
+        async with proxy_without_service(port) as is_asked:
+            await is_asked.wait()
         async with running_service(port=port, **settings) as service:
             await service.submit("new")
             last = await _ticket(process)
         assert last == (missed or [seen[-1] + 1])[0]
         process.send_signal(signal.SIGINT)
         await ended(process)
+
+
+@asynccontextmanager
+async def proxy_without_service(port: int) -> AsyncIterator[asyncio.Event]:
+    """Answer as a proxy of a service that is restarted; yield an event of the first request."""
+    is_asked = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        is_asked.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", port):
+        yield is_asked
 
 
 async def _ticket(process: Any) -> int:
