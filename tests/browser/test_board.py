@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 from urllib.parse import quote
 
+import pytest
 from playwright.async_api import Page, WebSocket, expect
 
 from sanic_dispatch.live.projection import Projection
@@ -70,6 +72,20 @@ async def test_names_never_reach_the_board(bar: Bar, visitors: Visitors) -> None
     for text in (*map(str, heard), await board.page.content()):
         assert "Ann" not in text
         assert "Ben" not in text
+
+
+@pytest.mark.parametrize("logo", ["valueOf", "lion.at", {"toString": 1}])
+async def test_a_logo_that_is_none(bar: Bar, visitors: Visitors, logo: Any) -> None:
+    """Whatever an order says, it has a row, and so have all behind it."""
+    board, monitor = await visitors.television(), await visitors.operator()
+    await bar.service.submit({"drink": "mojito", "logo": logo})
+    await bar.order("Ann")
+    await board.shows(next=[1, 2])
+    await monitor.shows_orders(1, 2)
+    robot = await bar.robot()
+    await board.shows(mixing=[1], next=[2])
+    robot.finish()
+    await board.shows(ready=[1], mixing=[2])
 
 
 def listen(socket: WebSocket, heard: list[str | bytes]) -> None:

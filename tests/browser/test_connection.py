@@ -64,6 +64,21 @@ async def test_event_stream_where_websockets_are_refused(bar: Bar, visitors: Vis
     assert bar.proxy.count(f"GET /state?order={await phone.order_id()}") >= 2
 
 
+async def test_a_proxy_that_finds_no_service(bar: Bar, visitors: Visitors) -> None:
+    """While the service is restarted its 404 is not taken for a word about the order."""
+    bar.proxy.refuses_upgrades = True
+    phone = await visitors.phone()
+    await phone.place()
+    await phone.shows("waiting")
+    await phone.page.route("**/state?*", lambda route: route.fulfill(status=404, body="none here"))
+    bar.proxy.drop_all()
+    await expect(phone.banner).to_have_text("Connection lost. Trying again…")
+    await phone.shows("waiting")
+    await phone.page.unroute("**/state?*")
+    await expect(phone.banner).to_be_hidden(timeout=20_000)
+    await phone.shows("waiting")
+
+
 async def test_an_offline_order_is_sent_once_when_back_online(bar: Bar, visitors: Visitors) -> None:
     """An order made offline is kept over a reload, and sent once."""
     phone = await visitors.phone()

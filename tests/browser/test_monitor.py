@@ -6,13 +6,14 @@ import json
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import WebSocket, expect
 
 from sanic_dispatch.config.menu import BUILT_IN
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import evidence
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
+from tests.support.server import eventually
 
 MARKUP = "<img src=x onerror=alert(1)>"
 
@@ -164,6 +165,24 @@ async def test_an_unsuccessful_search(bar: Bar, visitors: Visitors) -> None:
     await monitor.search.fill("")
     await monitor.shows_orders(1, 2)
     await expect(said).to_be_empty()
+
+
+async def test_a_search_that_is_sent_twice(bar: Bar, visitors: Visitors) -> None:
+    """Only the last one is followed; an earlier one would mix its order into others."""
+    monitor = await visitors.operator()
+    await bar.order("Ann", "Ben")
+    followed: list[WebSocket] = []
+    monitor.page.on("websocket", lambda socket: followed.append(socket))
+    await monitor.find("1")
+    await monitor.search.press("Enter")
+    await monitor.shows_orders(1)
+    await monitor.find("2")
+    await monitor.shows_orders(2)
+    await eventually(lambda: _are_closed(followed[:-1]))
+
+
+async def _are_closed(sockets: list[WebSocket]) -> bool:
+    return all(socket.is_closed() for socket in sockets)
 
 
 async def test_an_order_of_long_ago_is_found(bar: Bar, visitors: Visitors) -> None:

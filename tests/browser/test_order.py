@@ -23,6 +23,22 @@ OTHER_NUMBER = """async (n) => {
     const tracked = { order: { n, logo: 'owl' }, phase: 'waiting', entry: {} };
     renderTicket(tracked, { standing: () => '' });
 }"""
+
+OPEN_FROM_NOTIFICATION = """(id) => navigator.serviceWorker.dispatchEvent(
+    new MessageEvent('message', { data: { show: id } }))"""
+"""What the service worker does when a notification is clicked."""
+
+KEPT_ORDERS = """async () => {
+    const minutesAgo = (n) => Date.now() - n * 60_000;
+    localStorage.setItem('orders', JSON.stringify([
+        { key: 'just over', state: 'done', asked: minutesAgo(50), last: { at: minutesAgo(29) } },
+        { key: 'long over', state: 'done', asked: minutesAgo(50), last: { at: minutesAgo(31) } },
+        { key: 'waiting', asked: minutesAgo(50) },
+    ]));
+    const { allOrders } = await import(new URL('js/order/order_store.js', document.baseURI));
+    return allOrders().map(({ key }) => key);
+}"""
+
 GAP_PX = """() => {
     const [number, logo] = ['number', 'logo'].map(
         (id) => document.getElementById(id).getBoundingClientRect());
@@ -137,6 +153,59 @@ async def test_many_clicks_while_loading_give_one_order(bar: Bar, visitors: Visi
     await phone.shows("waiting")
     assert bar.proxy.count("POST /submit-job") == 1
     assert len(await bar.orders()) == 1
+
+
+async def test_nothing_is_ordered_before_the_menu_is_there(visitors: Visitors) -> None:
+    """Who is quicker than the network would order nothing."""
+    loaded = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        await loaded.wait()
+        await route.continue_()
+
+    phone = await visitors.newcomer()
+    await phone.page.route("**/menu", slowly)
+    await phone.open()
+    await phone.name.fill("Ada")
+    await expect(phone.submit).to_be_disabled()
+    loaded.set()
+    await phone.place()
+
+
+async def test_orders_are_shown_once_the_network_is_back(visitors: Visitors) -> None:
+    """Where there are any, nothing else is on the page: it says so, and tries again."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone()
+    await phone.place()
+    await phone.page.route("**/js/order/my_orders.js", lambda route: route.abort())
+    await phone.page.reload()
+    await expect(phone.banner).to_have_text("Connection lost. Trying again…")
+    await phone.page.unroute("**/js/order/my_orders.js")
+    await phone.shows("waiting")
+    await expect(phone.banner).to_be_hidden()
+
+
+async def test_another_order_is_opened_instead_of_an_answer(bar: Bar, visitors: Visitors) -> None:
+    """A question that is left open is not about the order that a notification opens."""
+    phone = await visitors.phone()
+    await phone.place(name="Ann")
+    first = await phone.order_id()
+    await phone.button("Another drink").click()
+    await phone.place(name="Ben")
+    await phone.button("Cancel").click()
+    await expect(phone.dialog).to_be_visible()
+    await phone.page.evaluate(OPEN_FROM_NOTIFICATION, first)
+    await expect(phone.number).to_have_text("1")
+    await expect(phone.dialog).to_be_hidden()
+    await phone.cancel()
+    await phone.shows("cancelled")
+    await bar.sees(2, "waiting")
+
+
+async def test_how_long_orders_are_kept(visitors: Visitors) -> None:
+    """Half an hour from their end, however long they took."""
+    phone = await visitors.phone()
+    assert await phone.page.evaluate(KEPT_ORDERS) == ["just over", "waiting"]
 
 
 @pytest.mark.parametrize("script", ["my_orders.js", "words/en.js"])

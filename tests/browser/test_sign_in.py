@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.served_bar import OPERATOR_TOKEN, Bar, open_bar
 from tests.browser.visitors import Visitors
@@ -52,6 +53,23 @@ async def test_a_token_can_be_typed(visitors: Visitors) -> None:
     await monitor.sign_in(f" {OPERATOR_TOKEN} ")
     await monitor.is_live()
     await expect(monitor.page.locator("#title")).to_be_focused()
+
+
+async def test_a_token_is_sent_twice(visitors: Visitors) -> None:
+    """An impatient operator, on a slow network, is let in all the same."""
+    answered = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        await answered.wait()
+        await route.continue_()
+
+    monitor = await (await visitors.blank_desk()).open()
+    await monitor.page.route("**/topics", slowly)
+    async with monitor.page.expect_request("**/topics"):
+        await monitor.sign_in(OPERATOR_TOKEN)
+    await monitor.sign_in(OPERATOR_TOKEN)
+    answered.set()
+    await monitor.is_live()
 
 
 async def test_a_link_with_a_wrong_token(visitors: Visitors) -> None:

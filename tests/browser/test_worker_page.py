@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
 from tests.browser.served_bar import Bar, open_bar
 from tests.browser.test_ready_signal import RECORD_CALLS
@@ -99,6 +100,38 @@ async def test_a_reload_in_the_middle_of_an_order(bar: Bar, visitors: Visitors) 
     await tablet.button("Ready").click()
     await tablet.shows("waiting")
     assert (await bar.service.job(job_id))["state"] == "done"
+
+
+@pytest.mark.parametrize("logo", ["valueOf", {"toString": 1}])
+async def test_a_logo_that_is_none(bar: Bar, visitors: Visitors, logo: Any) -> None:
+    """It is an order as any other."""
+    tablet = await at_work(visitors)
+    await bar.service.submit({"drink": "mojito", "logo": logo})
+    await tablet.accept(1)
+    await tablet.button("Ready").click()
+    await tablet.shows("waiting")
+
+
+async def test_an_acceptance_that_is_lost(bar: Bar, visitors: Visitors) -> None:
+    """The order goes to somebody else, and is not shown any more."""
+    visitors.expect_network_errors = True
+
+    def lose_acceptances(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        socket.on_message(lambda said: None if "accept" in str(said) else server.send(said))
+
+    tablet = await visitors.tablet(LINK)
+    await tablet.page.route_web_socket("**/work*", lose_acceptances)
+    await tablet.start("Ann")
+    await tablet.is_connected()
+    await bar.order("Guest")
+    await tablet.shows("offered", 1)
+    other = await at_work(visitors, "Ben")
+    await tablet.settles()
+    await tablet.button("Accept").click()
+    await other.accept(1)
+    await tablet.shows("waiting")
+    await expect(tablet.number).to_be_hidden()
 
 
 async def test_two_tablets_of_one_name(bar: Bar, visitors: Visitors) -> None:

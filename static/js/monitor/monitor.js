@@ -69,6 +69,8 @@ export class Monitor {
   async #follow() {
     await this.#menu;
     const token = tokenOf('operator-token');
+    this.#connection?.close(); // the token was sent twice
+    this.#opening = null;
     this.#connection = new Connection({ view: 'monitor', token }, () => this.#changed());
     this.#connection.open();
   }
@@ -153,7 +155,7 @@ export class Monitor {
       this.#loading = null;
       return toast('', null, t('notLooked'));
     }
-    if (isPast()) this.#rewind.show(currentAddress().args.at);
+    if (isPast()) this.#rewind.show();
   }
 
   #renderBadge(status, at) {

@@ -46,8 +46,9 @@ export class Operator {
       return this.#failed(problem);
     }
     const { undo } = ACTIONS[name];
+    const before = { ...target, priority: answer.priority };
     const again = { why: t('undone'), who: answer.who, priority: target.priority };
-    toast(t(`did.${done}`, target.label, answer.priority), undo && (() => this.#do(undo, target, again)));
+    toast(t(`did.${done}`, target.label, answer.priority), undo && (() => this.#do(undo, before, again)));
   }
 
   #failed({ status, message }) {

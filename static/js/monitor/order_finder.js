@@ -7,6 +7,8 @@ import { askService } from './questions.js';
 export class OrderFinder {
   /** The number searched for, or null. */
   n = null;
+  /** A new one for each search: a late answer to an earlier one is dropped. */
+  #search = {};
   /** The order as the list of all jobs has it. */
   #listed = null;
   #order = null;
@@ -50,6 +52,7 @@ export class OrderFinder {
   #begin(n) {
     this.#connection?.close();
     this.n = n;
+    this.#search = {};
     this.#listed = this.#order = this.#connection = null;
     say($('find-said'), '');
   }
@@ -58,13 +61,14 @@ export class OrderFinder {
     const [, digits] = /^\s*#?\s*(\d{1,15})\s*$/.exec(text) ?? [];
     const n = Number(digits ?? NaN);
     this.#begin(digits ? n : null);
+    const search = this.#search;
     if (!digits) return say($('find-said'), text.trim() ? t('noNumber') : '');
     try {
       const found = await look(n);
-      if (this.n === n) this.#found(found);
+      if (this.#search === search) this.#found(found);
     } catch ({ status }) {
       if (status === 401) this.#unauthorized();
-      else if (this.n === n) say($('find-said'), t('notLooked'));
+      else if (this.#search === search) say($('find-said'), t('notLooked'));
     }
     this.#changed();
   }

@@ -32,7 +32,7 @@ export class OrdersTable {
 
   show(model) {
     this.#model = model;
-    const isSearch = this.#finder.n !== null;
+    const isSearch = this.#isSearch;
     const orders = isSearch ? this.#finder.pick(model) : model.shelves[this.#shelf];
     const total = isSearch ? orders.length : Math.max(orders.length, model.bar[this.#shelf] ?? 0);
     this.#rows.show(orders.slice(0, ROOM).map((order) => [order.n, order]), [...model.twins, model.bar.priorities].join());
@@ -40,6 +40,11 @@ export class OrdersTable {
     this.#showAheads(model);
     say($('orders-more'), total > ROOM ? t('moreOrders', total - ROOM) : '');
     SHELVES.forEach((shelf, i) => this.#renderChoice($('shelves').children[i], shelf));
+  }
+
+  // What is searched for is shown as it is now.
+  get #isSearch() {
+    return this.#finder.n !== null && !this.#operator.isIdle;
   }
 
   #choice(shelf) {
@@ -51,7 +56,7 @@ export class OrdersTable {
   #renderChoice(button, shelf) {
     const orders = this.#model.shelves[shelf];
     say(button.lastElementChild, String(Math.max(orders.length, this.#model.bar[shelf] ?? 0)));
-    button.setAttribute('aria-pressed', shelf === this.#shelf && this.#finder.n === null);
+    button.setAttribute('aria-pressed', shelf === this.#shelf && !this.#isSearch);
     button.dataset.alarm = shelf === 'failed' && orders.length > 0;
   }
 

@@ -17,10 +17,12 @@ export async function startForm(wanted, onSubmit) {
   $('logos').append(...LOGOS.map(logoCard));
   choose(form.elements.logo, LOGOS.includes(customer.logo) ? customer.logo : anyOf(LOGOS));
   form.onsubmit = once(onSubmit);
+  $('submit').disabled = true; // without the drinks, nothing would be asked for
   form.onchange = () => showChoice();
   showBar();
   const menu = await loadMenu(wanted);
   $('drinks').append(...menu.map(drinkCard));
+  $('submit').disabled = false;
   greyOut(menu.filter(({ available }) => available === false).map(({ id }) => id));
   if (wanted) choose(form.elements.drink, find(wanted).id);
   showChoice();

@@ -29,6 +29,8 @@ export class MyOrders {
   #said = new WeakMap();
   /** Ready orders that have not been looked at yet. */
   #news = new Set();
+  /** The order that the customer is asked about: whether to cancel it. */
+  #toCancel;
   #queue = new QueueView();
   #menu = new LiveMenu();
   #notifier = new Notifier(() => this.#render());
@@ -58,11 +60,12 @@ export class MyOrders {
     press('another', (tracked) => this.#another(tracked));
     press('notify', () => this.#notifier.ask());
     press('share', ({ order }) => share(order.id));
-    press('cancel', ({ phase }) => {
-      say($('confirm-text'), t(phase === 'assigned' ? 'confirmStop' : 'confirmText'));
+    press('cancel', (tracked) => {
+      this.#toCancel = tracked;
+      say($('confirm-text'), t(tracked.phase === 'assigned' ? 'confirmStop' : 'confirmText'));
       $('confirm').showModal();
     });
-    press('confirm-cancel', (tracked) => tracked.cancel());
+    press('confirm-cancel', () => this.#toCancel.cancel());
     $('confirm').onclose = () => { if (isFocusLost()) toHeadline(); };
   }
 
@@ -79,6 +82,7 @@ export class MyOrders {
 
   // Its notification was clicked.
   #open(id) {
+    $('confirm').close();
     this.#show(this.#find(id));
     toHeadline();
   }

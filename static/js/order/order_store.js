@@ -25,9 +25,10 @@ export const isOver = (state) => state === 'done' || state === 'cancelled' || st
  * @returns {Order[]} oldest first, without those that are too old to show
  */
 export function allOrders(now = Date.now()) {
-  const fresh = (order) => now - order.asked < (isOver(order.state) ? OVER_KEPT_MS : KEPT_MS);
-  return recall(KEY, []).filter(fresh);
+  return recall(KEY, []).filter((order) => now < keptUntil(order));
 }
+
+const keptUntil = ({ state, asked, last }) => (isOver(state) ? (last?.at ?? asked) + OVER_KEPT_MS : asked + KEPT_MS);
 
 /**
  * Save an order, in place of an earlier version of it.

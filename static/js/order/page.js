@@ -6,6 +6,7 @@ import { takeToken } from '../shared/token.js';
 
 takeToken('submit-token');
 const params = new URLSearchParams(location.search);
+const AGAIN_MS = 3_000;
 let myOrders;
 
 // Following an order takes scripts and texts that the form does not need: they are loaded after it was painted.
@@ -22,6 +23,14 @@ async function loadScripts() {
   return scripts;
 }
 
+// Until they are there, nothing else is on the page.
+async function followOrders() {
+  if (await loadMyOrders()) return;
+  $('banner').hidden = false;
+  say($('banner'), t('reconnecting'));
+  setTimeout(followOrders, AGAIN_MS);
+}
+
 async function order(choice) {
   const loaded = await loadMyOrders();
   $('banner').hidden = Boolean(loaded);
@@ -35,7 +44,7 @@ document.title = t('title');
 const form = startForm(params.get('drink')?.trim(), order);
 if (params.has('order') || (allOrders().length && !params.has('drink'))) {
   await form;
-  loadMyOrders();
+  followOrders();
 } else {
   $('form').hidden = false;
   await form;

@@ -89,7 +89,11 @@ class Outbox {
     const button = this.#context.operator.button(name, { destination: id, label });
     const press = button.onclick;
     button.dataset.focus = `${name}-${id}`;
-    button.onclick = async () => { await press(); this.#look(); };
+    button.onclick = async () => {
+      const round = this.#round;
+      await press();
+      if (round === this.#round) this.#look();
+    };
     return button;
   }
 }

@@ -1,4 +1,4 @@
-import { call } from '../shared/http.js';
+import { call, Problem } from '../shared/http.js';
 import { EMPTY, reduce } from '../shared/live_view.js';
 import { bearer, tokenOf } from '../shared/token.js';
 import { eventStream, webSocket } from '../shared/transports.js';
@@ -32,7 +32,7 @@ export class Player {
     const query = new URLSearchParams({ view: 'monitor', moment: isoOf(moment) });
     const headers = { Accept: 'application/json', ...bearer(tokenOf('operator-token')) };
     const answer = await call(`state?${query}`, { headers }, TIMEOUT_MS);
-    this.#take(await answer.json());
+    this.#take(await answer.json().catch(() => { throw new Problem(0); }));
   }
 
   /** Go on from the moment that is shown. */

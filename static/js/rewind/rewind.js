@@ -1,7 +1,7 @@
 import { $, el, say } from '../shared/dom.js';
 import { Problem } from '../shared/http.js';
 import { lang, learn, t } from '../shared/i18n.js';
-import { addressOf } from '../monitor/address.js';
+import { addressOf, currentAddress } from '../monitor/address.js';
 import { loadStyle } from '../monitor/load_style.js';
 import { askService } from '../monitor/questions.js';
 import { toast } from '../monitor/toast.js';
@@ -76,8 +76,8 @@ class Rewind {
     return this.#player.now;
   }
 
-  /** Show the moment of an address; without one, the present minus a minute. */
-  async show(at) {
+  /** Show the moment of the address; without one, the present minus a minute. */
+  async show() {
     if (!this.isShown) {
       this.isShown = true;
       $('monitor').before(this.#node);
@@ -91,6 +91,7 @@ class Rewind {
     if (this.#begin === null) return;
     this.#slider.disabled = this.#controls.disabled = false;
     this.#showRange();
+    const { at } = currentAddress().args; // it may be another one by now
     // In the query of an address the plus sign of a zone is a blank.
     const asked = Date.parse(at?.replace(/ (?=[\d:]+$)/, '+')) / 1000;
     if (at && Number.isNaN(asked)) return say(this.#wrong, t('rewind.noTime', at));

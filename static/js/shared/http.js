@@ -15,9 +15,12 @@ export class Problem extends Error {
 
   /** Whether the same request may succeed later. */
   get isTemporary() {
-    return TEMPORARY.includes(this.status) || this.status >= 500;
+    return isTemporary(this.status);
   }
 }
+
+/** Whether a request that was answered with this status may succeed later. */
+export const isTemporary = (status) => TEMPORARY.includes(status) || status >= 500;
 
 /**
  * Send a request to the service.

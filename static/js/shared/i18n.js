@@ -18,9 +18,12 @@ export async function learn(folder) {
  * @returns {string} empty for an unknown key
  */
 export function t(key, ...args) {
-  const word = key.split('.').reduce((found, part) => found?.[part], words) ?? '';
-  return typeof word === 'function' ? word(...args) : word;
+  const word = key.split('.').reduce(memberOf, words);
+  return typeof word === 'function' ? word(...args) : word ?? '';
 }
+
+// Its own members only: a part of a key may come from an order, and be the name of a method that everything has.
+const memberOf = (found, part) => (Object.hasOwn(Object(found), part) ? found[part] : undefined);
 
 /** Call the bar by its title, if it has one, instead of by the name that all bars have. */
 export function showTitle({ title }) {

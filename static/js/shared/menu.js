@@ -1,7 +1,7 @@
 import { serviceUrl } from './service_url.js';
 import { lang } from './i18n.js';
 
-const TIMEOUT_MS = 3_000;
+const TIMEOUT_MS = 10_000;
 const MAX_NAME_CHARS = 60;
 /** The picture of a drink that has none. */
 export const NO_PICTURE = 'img/drinks/drink.svg';

@@ -1,3 +1,4 @@
+import { isTemporary } from './http.js';
 import { serviceUrl, socketUrl } from './service_url.js';
 
 /**
@@ -38,11 +39,13 @@ export function eventStream(base, query, onFrame, onClosed) {
   return hangUp;
 }
 
-// An EventSource does not say why it failed; a plain request does. Where that is answered, the stream just broke.
+// An EventSource does not say why it failed; a plain request does. Where that is answered, the stream just broke. What a
+// proxy says while the service restarts is no refusal of ours.
 async function closeCode(url) {
   try {
-    const { status } = await fetch(url, { headers: { Accept: 'application/json' } });
-    return status >= 400 ? 4000 + status : ABNORMAL;
+    const { status, headers } = await fetch(url, { headers: { Accept: 'application/json' } });
+    const isRefusal = headers.get('Content-Type')?.startsWith('application/problem+json') && !isTemporary(status);
+    return isRefusal || status >= 500 ? 4000 + status : ABNORMAL;
   } catch {
     return ABNORMAL;
   }

@@ -74,7 +74,7 @@ export class OrderCard {
 function showOrder({ ticket, data }) {
   const { drink, name, logo, ...wishes } = typeof data === 'object' && data && !Array.isArray(data) ? data : { drink: data };
   show($('logo'), logoImage(logo));
-  $('logo').alt = t(`logos.${logo}`);
+  $('logo').alt = t(`logos.${asText(logo)}`);
   say($('number'), t('number', ticket));
   say($('drink'), drinkName(asText(drink)));
   say($('customer'), name ? t('forName', asText(name)) : '');

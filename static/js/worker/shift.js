@@ -143,7 +143,7 @@ export class Shift {
   }
 
   #calledOff(offer) {
-    if (this.order?.id !== offer.id || this.phase !== 'offered') return;
+    if (this.order?.id !== offer.id || !['offered', 'accepting'].includes(this.phase)) return;
     this.#show('waiting', null);
     this.#answer(false);
   }
