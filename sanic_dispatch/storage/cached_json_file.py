@@ -129,15 +129,18 @@ class CachedJsonFileStore(Store):
         if self._files.has_batches:
             await self._write_checkpoint()
 
-    async def _write_checkpoint(self) -> None:
-        """Begin a new journal, and write what those before have to the files."""
+    async def _write_checkpoint(self) -> int:
+        """Begin a new journal, and write what those before have to the files.
+
+        Returns the number of the last one before. Raises StorageFailed.
+        """
         try:
-            await self._appends.run(self._files.create_spare)
-            rotated = await self._appends.run(self._files.rotate)
-            if rotated is not None:
-                await self._checkpoints.run(self._files.write_checkpoint, *rotated)
+            await self._appends.run(self._files.create_spare)  # batches may come in between
+            snapshot, journal = await self._appends.run(self._files.rotate)
+            await self._checkpoints.run(self._files.write_checkpoint, snapshot, journal)
         except OSError as error:
             raise StorageFailed(f"the checkpoint could not be written: {error}") from error
+        return journal
 
     async def close(self) -> None:
         if self._is_closed:
@@ -177,11 +180,9 @@ class CachedJsonFileStore(Store):
     async def _erase(self, jobs: Collection[JobRef]) -> None:
         """Write a checkpoint, whose files have only the newest records, and clear the segments."""
         try:
-            await self._write_checkpoint()
-            if self._files.is_broken:
-                raise StorageFailed("the journal could not be synced")
+            journal = await self._write_checkpoint()
             with reporting_write_errors():
-                await self._checkpoints.run(self._files.erase, jobs)
+                await self._checkpoints.run(self._files.erase, jobs, journal)
         finally:
             self._checkpoint = None
 
@@ -323,14 +324,14 @@ class JournaledFiles:
             self._spare = Journal.create(path, number, fsync=self._fsync)
             self._last_number = number
 
-    def rotate(self) -> tuple[Snapshot, int] | None:
+    def rotate(self) -> tuple[Snapshot, int]:
         """Switch to the next journal; return the records as of the last one, and its number.
 
-        Return None if the last journal is broken.
+        Raises StorageFailed if the last one is broken, or OSError.
         """
-        if self.is_broken or self._spare is None:
-            return None
-        old, self._journal, self._spare = self._journal, self._spare, None
+        if self.is_broken:
+            raise StorageFailed("the journal could not be synced")
+        old, self._journal = self._journal, self._take_spare()
         if old is not None:
             self._old_bytes += old.length
             old.close()
@@ -352,26 +353,29 @@ class JournaledFiles:
         self._measure_files()
         self._remove_journals(journal)
 
-    def erase(self, jobs: Collection[JobRef]) -> None:
-        """Erase the data of these jobs from segments, and what is left of older journals.
+    def erase(self, jobs: Collection[JobRef], journal: int) -> None:
+        """Erase the data of these jobs from segments, and the journals up to this number.
 
-        A checkpoint has to precede it. Raises OSError.
+        It is that of the checkpoint that has to precede. Raises OSError.
         """
-        assert self._journal is not None
-        self._unlink_journals(self._journal.number - 1)
+        self._unlink_journals(journal)
         self.history.erase(jobs, Pace().rest)
 
     def _start_journal(self) -> Journal:
-        """Return a new journal, once dispatch.json refers to it. Raises StorageFailed."""
+        """Return the first journal of this run. Raises StorageFailed."""
         try:
-            self.create_spare()
-            assert self._spare is not None
-            if self._is_standalone:
-                snapshot, number = self._copy_records(), self._spare.number - 1
-                self._files.write_ledger(snapshot, JOURNALED, number, Pace())
-                self._is_standalone = False
+            return self._take_spare()
         except OSError as error:
             raise StorageFailed(f"the change could not be written: {error}") from error
+
+    def _take_spare(self) -> Journal:
+        """Return the next journal, once dispatch.json refers to it. Raises OSError."""
+        self.create_spare()
+        assert self._spare is not None
+        if self._is_standalone:
+            snapshot, number = self._copy_records(), self._spare.number - 1
+            self._files.write_ledger(snapshot, JOURNALED, number, Pace())
+            self._is_standalone = False
         journal, self._spare = self._spare, None
         return journal
 

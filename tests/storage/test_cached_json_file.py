@@ -24,7 +24,7 @@ from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, JournaledFiles
 from sanic_dispatch.storage.checkpoint import CHUNK, RUN, CheckpointFiles, Pace, Snapshot
 from sanic_dispatch.storage.checkpoint import in_order as in_order_of
-from sanic_dispatch.storage.journal import journals_in
+from sanic_dispatch.storage.journal import Journal, journals_in
 from sanic_dispatch.storage.record_json import encode_worker, order_of
 from sanic_dispatch.storage.store import Stored
 from tests.storage.samples import (
@@ -59,7 +59,6 @@ def checkpoint(files: JournaledFiles) -> None:
     """Write a checkpoint, as after a second of quiet."""
     files.create_spare()
     turned = files.rotate()
-    assert turned is not None
     files.write_checkpoint(*turned)
 
 
@@ -158,7 +157,6 @@ def test_batches_during_a_checkpoint(tmp_path: Path) -> None:
     files.create_spare()
     files.commit(topic.apply(topic.put(job(10))))
     turned = files.rotate()
-    assert turned is not None
     files.commit(topic.apply(topic.put(held(job(10), worker(4)), Fact("paused", False))))
     assert list(journals_in(tmp_path)) == [1, 2]
     assert loaded(tmp_path) == topic.stored()
@@ -166,6 +164,34 @@ def test_batches_during_a_checkpoint(tmp_path: Path) -> None:
     assert list(journals_in(tmp_path)) == [2]
     assert loaded(tmp_path) == topic.stored()
     files.commit(topic.apply(topic.remove(job(1))))
+    assert loaded(tmp_path) == topic.stored()
+
+
+def test_the_first_batch_between_the_steps_of_a_checkpoint(tmp_path: Path) -> None:
+    """It takes the new journal as its own; then the checkpoint begins another one."""
+    topic = used(tmp_path)
+    files = opened(tmp_path)
+    topic.restarted()
+    files.create_spare()
+    files.commit(topic.apply(topic.put(job(20))))
+    files.write_checkpoint(*files.rotate())
+    assert version(tmp_path) == (2, 4)
+    assert list(journals_in(tmp_path)) == [5]
+    assert loaded(tmp_path) == topic.stored()
+
+
+def test_a_checkpoint_before_the_first_batch(tmp_path: Path) -> None:
+    """After a clean stop dispatch.json refers to a journal before that has batches."""
+    files, topic = opened(tmp_path), Topic()
+    files.commit(topic.apply(one_of_each(topic)))
+    files.close()
+    files = opened(tmp_path)
+    topic.restarted()
+    files.create_spare()
+    turned = files.rotate()
+    files.commit(topic.apply(topic.put(job(20))))
+    assert loaded(tmp_path) == topic.stored()
+    files.write_checkpoint(*turned)
     assert loaded(tmp_path) == topic.stored()
 
 
@@ -214,10 +240,10 @@ def test_a_missing_file(spoil: Callable[[Path], None], reason: str, tmp_path: Pa
     checkpoint(files)
     files.commit(topic.apply(topic.put(job(10))))
     files.create_spare()
-    assert files.rotate() is not None
+    files.rotate()
     files.commit(topic.apply(topic.put(job(11))))
     files.create_spare()
-    assert files.rotate() is not None
+    files.rotate()
     assert list(journals_in(tmp_path)) == [2, 3, 4]
     spoil(tmp_path)
     with pytest.raises(NotAQueue, match=reason):
@@ -244,7 +270,7 @@ def used(folder: Path) -> Topic:
     checkpoint(files)
     files.commit(topic.apply(topic.put(job(10), worker(10))))
     files.create_spare()
-    assert files.rotate() is not None
+    files.rotate()
     files.commit(topic.apply(topic.put(held(job(10), worker(10)))))
     files.commit(topic.apply(topic.together([done(held(job(10), worker(10)))], [worker(10)])))
     return topic
@@ -364,25 +390,59 @@ def test_another_journals_name(tmp_path: Path) -> None:
 # ---- kills
 
 
-def killed_at_every_call(folder: Path) -> Iterator[int]:
-    """Kill a run at each of its calls; yield those after which a start loads something wrong."""
+class Life:
+    """What has been committed in a folder, and the states that may be loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.topic = Topic()
+        self.possible = [self.topic.stored()]
+        self.start(folder)
+
+    def start(self, folder: Path) -> None:
+        """Start on the folder as it is."""
+        self.files = JournaledFiles(folder)
+        self.files.load()
+        self.topic.restarted()
+
+    def commit(self, *put: object, gone: tuple[object, ...] = ()) -> None:
+        """Commit a batch, and record the states before and after it."""
+        topic = self.topic
+        batch = topic.together(put, gone)  # type: ignore[arg-type]
+        before = dict(topic.records)
+        topic.apply(batch)
+        self.possible.append(topic.stored())
+        after, topic.records = topic.records, before
+        self.files.commit(batch)
+        topic.records = after
+        self.possible.append(topic.stored())
+
+
+def killed_at_every_call(
+    folder: Path,
+    live: Callable[[Life], None],
+    prepare: Callable[[Life, Path], None] = lambda life, data: None,
+) -> Iterator[int]:
+    """Kill a life at each of its calls; yield those after which a start loads something wrong.
+
+    It is prepared without a kill.
+    """
     number, is_over = 0, False
     while not is_over:
         data = folder / str(number)
         data.mkdir()
+        life = Life(data)
+        prepare(life, data)
         with pytest.MonkeyPatch.context() as patch:
             Disk(patch, data).kill_at(number)
-            topic = Topic()
-            possible = [topic.stored()]
             try:
-                live(data, topic, possible)
+                live(life)
                 is_over = True
             except Killed:
                 pass
-        if not goes_on(data, possible[-2:]):
+        if not goes_on(data, life.possible[-2:]):
             yield number
         number += 1
-    assert number > 60
+    assert number > 20
 
 
 def goes_on(folder: Path, possible: list[Stored]) -> bool:
@@ -397,7 +457,42 @@ def goes_on(folder: Path, possible: list[Stored]) -> bool:
 
 def test_killed_at_every_call(tmp_path: Path) -> None:
     """Whichever call is the last, a start loads each acknowledged batch, and no half."""
-    assert list(killed_at_every_call(tmp_path)) == []
+    assert list(killed_at_every_call(tmp_path, live)) == []
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+@pytest.mark.parametrize("start", ["after a kill", "after a clean stop"])
+def test_killed_while_erasing_at_a_start(start: str, before: int, tmp_path: Path) -> None:
+    """The same for a start that erases data at once, and gets its first batch in the meantime."""
+    assert list(killed_while_erasing(tmp_path, start, before)) == []
+
+
+def killed_while_erasing(folder: Path, start: str, before: int) -> Iterator[int]:
+    """Kill a start that erases, whose first batch comes before one of its steps, at each call."""
+
+    def prepare(life: Life, data: Path) -> None:
+        life.commit(*(change.after for change in one_of_each(life.topic).changes))
+        if start == "after a clean stop":
+            life.files.close()
+        life.start(data)
+
+    def erase(life: Life) -> None:
+        def step(number: int) -> None:
+            if number >= before:
+                life.commit(job(20 + number), worker(20 + number))
+
+        files = life.files
+        step(0)
+        files.create_spare()
+        step(1)
+        snapshot, journal = files.rotate()
+        step(2)
+        files.write_checkpoint(snapshot, journal)
+        step(3)
+        files.erase([job(1).ref], journal)
+        life.commit(job(30))
+
+    return killed_at_every_call(folder, erase, prepare)
 
 
 def unlinks_first(patch: pytest.MonkeyPatch) -> None:
@@ -436,7 +531,38 @@ def test_a_kill_finds_mutants(
 ) -> None:
     """A checkpoint in a wrong order loses something at one of the kills."""
     mutant(monkeypatch)
-    assert next(killed_at_every_call(tmp_path), None) is not None
+    assert next(killed_at_every_call(tmp_path, live), None) is not None
+
+
+def erases_newer_journals(patch: pytest.MonkeyPatch) -> None:
+    real = JournaledFiles.erase
+    patch.setattr(JournaledFiles, "erase", lambda self, jobs, n: real(self, jobs, n + 1))
+
+
+def does_not_refer_to_it(patch: pytest.MonkeyPatch) -> None:
+    def take(self: JournaledFiles) -> Journal:
+        self._is_standalone = False
+        return real(self)
+
+    real = JournaledFiles._take_spare
+    patch.setattr(JournaledFiles, "_take_spare", take)
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("mutant", "start"),
+    [(erases_newer_journals, "after a kill"), (does_not_refer_to_it, "after a clean stop")],
+)
+def test_a_kill_while_erasing_finds_mutants(
+    mutant: Callable[[pytest.MonkeyPatch], None],
+    start: str,
+    before: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same for too many journals that are removed, and for one that nothing refers to."""
+    mutant(monkeypatch)
+    assert next(killed_while_erasing(tmp_path, start, before), None) is not None
 
 
 @pytest.mark.parametrize(
@@ -459,26 +585,13 @@ def test_others_find_mutants(
         check(tmp_path)
 
 
-def live(folder: Path, topic: Topic, possible: list[Stored]) -> None:
-    """Run the service: batches, checkpoints, a clean stop; record the states that may be loaded."""
-    files = JournaledFiles(folder)
-    files.load()
-
-    def commit(*put: object, gone: tuple[object, ...] = ()) -> None:
-        batch = topic.together(put, gone)  # type: ignore[arg-type]
-        before = dict(topic.records)
-        topic.apply(batch)
-        possible.append(topic.stored())
-        after, topic.records = topic.records, before
-        files.commit(batch)
-        topic.records = after
-        possible.append(topic.stored())
-
-    commit(*(change.after for change in one_of_each(topic).changes))
+def live(life: Life) -> None:
+    """Run the service: batches, checkpoints, a clean stop."""
+    files, commit = life.files, life.commit
+    commit(*(change.after for change in one_of_each(life.topic).changes))
     files.create_spare()
     commit(job(10), worker(10))
     turned = files.rotate()
-    assert turned is not None
     commit(held(job(10), worker(10)))
     files.write_checkpoint(*turned)
     commit(done(held(job(10), worker(10))), gone=(worker(10), job(5)))
@@ -598,7 +711,6 @@ def test_a_failed_sync_during_a_checkpoint(tmp_path: Path, monkeypatch: pytest.M
     files.commit(topic.apply(one_of_each(topic)))
     files.create_spare()
     turned = files.rotate()
-    assert turned is not None
     files.commit(topic.apply(topic.put(job(10))))
     batch = topic.put(job(11))
     with monkeypatch.context() as patch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 from contextlib import suppress
@@ -171,6 +172,32 @@ async def test_after_a_kill(backend: Backend, tmp_path: Path) -> None:
         await store.commit(topic.apply(topic.remove(unfinished)))
     assert not (await load_once(backend, copy)).facts
     assert files_with(copy, SECRET) == []
+
+
+@pytest.mark.parametrize("backend", IN_FOLDER, ids=lambda backend: backend.name)
+async def test_orders_while_a_start_erases(backend: Backend, tmp_path: Path) -> None:
+    """They are there after another kill, however soon the first of them comes."""
+    for turns in range(6):
+        topic, data = Topic(), tmp_path / f"{turns}"
+        left, again = tmp_path / f"{turns}-left", tmp_path / f"{turns}-left-again"
+        data.mkdir()
+        async with opened(backend, data) as store:
+            await store.load()
+            (ended,) = await serve(store, topic, order(1, SECRET))
+            await store.commit(topic.apply(topic.put(ended.without_data())))
+            shutil.copytree(data, left)
+        async with opened(backend, left) as store:
+            await store.load()
+            topic.restarted()
+            erasing = asyncio.create_task(store.erase([ended.ref]))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            while not erasing.done():
+                await store.commit(topic.apply(topic.put(order(topic.number + 2, KEPT))))
+            await erasing
+            shutil.copytree(left, again)
+        assert (await load_once(backend, again)).jobs == topic.stored().jobs
+        assert files_with(again, SECRET) == []
 
 
 @pytest.mark.parametrize("backend", FILES, ids=lambda backend: backend.name)

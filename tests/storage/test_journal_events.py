@@ -48,7 +48,6 @@ def happened(topic: Topic) -> list[LoggedEvent]:
 def checkpoint(files: JournaledFiles) -> None:
     files.create_spare()
     turned = files.rotate()
-    assert turned is not None
     files.write_checkpoint(*turned)
 
 
@@ -71,7 +70,6 @@ def live(files: JournaledFiles, topic: Topic) -> None:
     commit(files, topic, job(10), worker(10))
     files.create_spare()
     turned = files.rotate()
-    assert turned is not None
     commit(files, topic, held(job(10), worker(10)))
     files.write_checkpoint(*turned)
     commit(files, topic, done(held(job(10), worker(10)), result=b"[1]"), gone=(worker(10),))
