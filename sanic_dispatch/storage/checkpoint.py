@@ -118,9 +118,14 @@ class Records:
         return snapshot
 
     def note_unwritten(self, snapshot: Snapshot) -> None:
-        """Mark the files of a snapshot as outdated again, since it was not written."""
-        self.jobs_changed |= snapshot.jobs_changed
-        self.workers_changed |= snapshot.workers_changed
+        """Mark the files of a snapshot as outdated again, since it was not written.
+
+        Another thread may apply batches meanwhile, so a mark is only set, never computed.
+        """
+        if snapshot.jobs_changed:
+            self.jobs_changed = True
+        if snapshot.workers_changed:
+            self.workers_changed = True
 
     def _remove(self, table: Table, record_id: str) -> None:
         if table is Table.JOBS:
