@@ -91,15 +91,16 @@ class Snapshots(ABC):
     def erase(self, jobs: Collection[JobRef]) -> None:
         """Remove the snapshots that have one of these jobs. Raises OSError.
 
-        The log has to be without their data by then: folds that began before are not kept.
+        The log has to be without their data by then: folds that began before the last of these
+        snapshots was gone, and may have gone on from one, are not kept.
         """
         ids = [job.id.encode() for job in jobs]
         with self._lock:
+            for ref in self.refs():
+                content = self.get(ref)
+                if content is not None and _has_any(content, ids):
+                    self.remove(ref)
             self._erased += ids
-        for ref in self.refs():
-            content = self.get(ref)
-            if content is not None and _has_any(content, ids):
-                self.remove(ref)
 
     @property
     def erased(self) -> int:
@@ -159,6 +160,12 @@ class SnapshotFiles(Snapshots):
         found = {SnapshotRef(int(name[1]), int(name[2])) for name in names if name}
         with self._lock:
             self._refs = found
+
+    def erase(self, jobs: Collection[JobRef]) -> None:
+        with self._lock:  # nobody writes one
+            for path in self._folder.glob(".past-*.new"):  # a kill has broken it off
+                path.unlink(missing_ok=True)
+            super().erase(jobs)
 
     def _path(self, ref: SnapshotRef) -> Path:
         return self._folder / f"past-{ref.n:015}-{ref.at_us}.snapshot"

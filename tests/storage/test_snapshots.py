@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -17,6 +18,7 @@ from sanic_dispatch.storage.snapshots import (
     Snapshots,
 )
 from tests.storage.events import records
+from tests.support.disk_faults import Disk, Killed
 
 A, B, C = SnapshotRef(5, 1_000_000), SnapshotRef(10, 2_000_000), SnapshotRef(15, 3_000_000)
 
@@ -78,6 +80,59 @@ def test_made_while_data_is_erased(tmp_path: Path) -> None:
     rest()
     log.erase([job], rest)
     assert log.snapshots.refs() == []
+
+
+def test_a_fold_that_begins_while_data_is_erased(
+    snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have gone on from a snapshot that is removed a moment later, and is not kept."""
+    put_three(snapshots)
+    snapshots.put(B, b"with the job 4711 in it")
+    begun: list[tuple[bytes, int]] = []
+    real = snapshots.get
+
+    def get(ref: SnapshotRef) -> bytes | None:
+        if ref == A and not begun:
+            begun.append((real(B) or b"", snapshots.erased))
+        return real(ref)
+
+    monkeypatch.setattr(snapshots, "get", get)
+    snapshots.erase([JobRef(1, "4711")])
+    (fold,) = begun
+    snapshots.put(SnapshotRef(20, 4_000_000), *fold)
+    assert snapshots.refs() == [A, C]
+
+
+def test_a_fold_that_ends_while_data_is_erased(
+    snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until that is over, and is not kept."""
+    put_three(snapshots)
+    ends = Thread(target=snapshots.put, args=(B, b"with the job 4711 in it", snapshots.erased))
+    real = snapshots.get
+
+    def get(ref: SnapshotRef) -> bytes | None:
+        if ref == C:  # the last one is looked at
+            ends.start()
+        return real(ref)
+
+    monkeypatch.setattr(snapshots, "get", get)
+    snapshots.erase([JobRef(1, "4711")])
+    ends.join()
+    assert snapshots.get(B) == b"content of 10"
+
+
+def test_one_that_a_kill_has_broken_off(tmp_path: Path) -> None:
+    """What is left of it goes when data is erased: it may have that, and nobody reads it."""
+    snapshots = SnapshotFiles(tmp_path)
+    put_three(snapshots)
+    with pytest.MonkeyPatch.context() as patch:
+        Disk(patch, tmp_path).kill_at(3)  # it is written, and not renamed
+        with pytest.raises(Killed):
+            snapshots.put(SnapshotRef(20, 4_000_000), b"with the job 4711 in it")
+    assert list(tmp_path.glob(".past-*")) != []
+    SnapshotFiles(tmp_path).erase([JobRef(1, "4711")])
+    assert list(tmp_path.glob(".past-*")) == []
 
 
 def test_found_in_the_folder(tmp_path: Path) -> None:
