@@ -22,9 +22,11 @@ from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, replace_fi
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Found, Kind, read_array
 from sanic_dispatch.storage.journal import (
+    JournalName,
     all_journals_in,
     decode_batch,
     header_of,
+    journals_in,
     number_of,
     read_journal,
     seal,
@@ -39,6 +41,8 @@ _KINDS: dict[str, Kind[Any]] = {JOBS_NAME: QUEUED, WORKERS_NAME: WORKERS}
 _HEAD = re.compile(r"\ufeff?[ \t\r\n]*\[?[ \t\r\n]*")
 _BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
 _END = re.compile(r"[ \t\r\n]*\]?[ \t\r\n]*\Z")
+_LINE_END = re.compile(rb'\n|(?<=.)(?=[0-9a-f]{8} \[\{"batch":)')
+"""Where a line of a journal ends, also where its newline is damaged: no JSON has such a head."""
 _NEXT_ENTRY = re.compile(r"^ {0,2}\{", re.MULTILINE)
 """Where an entry can begin after damage: at the beginning of a line, as in our files, or after two
 blanks, as in the original service's. Objects within a job's data are indented more deeply."""
@@ -111,7 +115,7 @@ def _repair(path: Path, given: Path, now_s: float) -> Repaired:
         raise NotAQueue(given, "is no regular file")
     if number is None:
         return _repair_array(path, _KINDS[given.name], now_s)
-    return _repair_journal(path, number, now_s)
+    return _repair_journal(path, given, number, now_s)
 
 
 # ---- arrays
@@ -167,12 +171,18 @@ def _to_bytes(piece: str) -> bytes:
 # ---- journals
 
 
-def _repair_journal(path: Path, number: int, now_s: float) -> Repaired:
-    """Keep every batch whose checksum is right, also after a damaged one: records are whole."""
+def _repair_journal(path: Path, given: Path, number: int, now_s: float) -> Repaired:
+    """Keep every batch whose checksum is right, also after a damaged one: records are whole.
+
+    An incomplete last line is damage only if later journals have batches.
+    """
     try:
-        return Repaired(len(read_journal(path, number).batches), 0, None)
+        read = read_journal(path, number)
+        if not (read.torn and _is_followed(given, number)):
+            return Repaired(len(read.batches), 0, None)
     except NotAQueue:
-        good, damaged = _separate_lines(path.read_bytes(), number)
+        pass
+    good, damaged = _separate_lines(path.read_bytes(), number)
     aside = _set_aside(path, damaged, now_s) if damaged else None
     lines, before = [], 0
     for body in [header_of(number), *good]:
@@ -182,22 +192,33 @@ def _repair_journal(path: Path, number: int, now_s: float) -> Repaired:
     return Repaired(len(good), len(damaged), aside)
 
 
+def _is_followed(path: Path, number: int) -> bool:
+    """Return whether a later journal has more than its head."""
+    name = JournalName(path.name.partition(".")[0])
+    return any(
+        later > number and each.read_bytes().count(b"\n") > 1
+        for later, each in journals_in(path.parent, name).items()
+    )
+
+
 def _separate_lines(content: bytes, number: int) -> tuple[list[bytes], list[bytes]]:
-    """Return the good batches and the damaged lines; the chain continues with stated checksums."""
+    """Return the good batches and the damaged lines.
+
+    After a damaged line the chain continues with the checksum that it states, or if that is what
+    is damaged, with the one that it should have.
+    """
     good: list[bytes] = []
     damaged: list[bytes] = []
-    before = 0
-    for line in content.split(b"\n"):
+    before, right = 0, 0
+    for line in _LINE_END.split(content):
         body, stated = line[9:], _stated_checksum(line)
-        if (
-            stated is not None
-            and zlib.crc32(body, before) == stated
-            and _is_valid_line(body, number)
-        ):
+        is_right = stated in (zlib.crc32(body, before), zlib.crc32(body, right))
+        if is_right and _is_valid_line(body, number):
             if body != header_of(number):
                 good.append(body)
         elif line:
             damaged.append(line)
+        right = zlib.crc32(body, before)
         before = before if stated is None else stated
     return good, damaged
 

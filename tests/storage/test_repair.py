@@ -174,6 +174,63 @@ def test_a_damaged_line_of_a_journal(damaged: int, tmp_path: Path) -> None:
     assert tickets(tmp_path) == kept
 
 
+@pytest.mark.parametrize("digit", [b"0", b"5", b"f", b"?"])
+@pytest.mark.parametrize("damaged", range(5))
+def test_a_damaged_checksum_in_a_journal(damaged: int, digit: bytes, tmp_path: Path) -> None:
+    """Only its own line is set aside: those after it continue with what it should be."""
+    journal = journal_of(tmp_path)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    if lines[damaged][:1] == digit:
+        return
+    lines[damaged] = digit + lines[damaged][1:]
+    journal.write_bytes(b"".join(lines))
+    repaired = repair(journal, NOW_S)
+    assert repaired.aside is not None
+    assert repaired.aside.read_bytes() == lines[damaged]
+    assert tickets(tmp_path) == [number for number in (1, 2, 3, 4) if number != damaged]
+
+
+@pytest.mark.parametrize("damaged", range(4))
+def test_a_damaged_newline_in_a_journal(damaged: int, tmp_path: Path) -> None:
+    """The line after it is one of its own, and the one after that continues with it."""
+    journal = journal_of(tmp_path)
+    lines = journal.read_bytes().splitlines()
+    lines[damaged : damaged + 2] = [lines[damaged] + b"?" + lines[damaged + 1]]
+    journal.write_bytes(b"\n".join(lines) + b"\n")
+    assert repair(journal, NOW_S).damaged == 1
+    assert tickets(tmp_path) == [number for number in (1, 2, 3, 4) if number != damaged]
+
+
+def test_every_byte_of_a_journal(tmp_path: Path) -> None:
+    """At most one batch is set aside, whichever byte of a journal has another bit."""
+    journal = journal_of(tmp_path)
+    content = journal.read_bytes()
+    for at in range(len(content)):
+        journal.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        repaired = repair(journal, float(at))
+        assert repaired.kept >= 3, at
+        assert len(tickets(tmp_path)) == repaired.kept
+
+
+def test_a_journal_that_was_cut_off(tmp_path: Path) -> None:
+    """If later ones have batches, what is left of its last line is set aside."""
+    journal = journal_of(tmp_path)
+    files = JournaledFiles(tmp_path, fsync=False)
+    files.load()
+    files.create_spare()
+    cut_off = journal.read_bytes()[:-10]
+    journal.write_bytes(cut_off)
+    assert repair(journal, NOW_S) == (3, 0, None)  # a kill leaves that
+    files.commit(Topic().put(job(5)))
+    with pytest.raises(NotAQueue, match="its last line is incomplete, but later journals"):
+        tickets(tmp_path)
+    repaired = repair(journal, NOW_S)
+    assert (repaired.kept, repaired.damaged) == (3, 1)
+    assert repaired.aside is not None
+    assert repaired.aside.read_bytes() == cut_off.splitlines()[-1] + b"\n"
+    assert tickets(tmp_path) == [1, 2, 3, 5]
+
+
 def test_a_good_journal_is_left_alone(tmp_path: Path) -> None:
     """Nothing is written, not even for an incomplete last line."""
     journal = journal_of(tmp_path)
