@@ -38,6 +38,12 @@ class By(StrEnum):
     ROBOT = "robot"
 
 
+MAX_SILENCE_S = 30 * 24 * HOUR_S
+"""For how long at most before an event, or the end, a robot counts as having done the same.
+
+A longer time is a clock that jumped: from 1970 on there would be a row for each hour.
+"""
+
 RowKey = str | int | None
 """The hour (its number since 1970), the drink (None: not known), or the robot's label."""
 
@@ -277,7 +283,8 @@ class Statistics:
 
     def _account(self, robot: _RobotTime, now_s: float) -> None:
         """Count what a robot did since the last time, within the span."""
-        begin_s, end_s = max(robot.since_s, self._from_s), min(now_s, self._to_s)
+        end_s = min(now_s, self._to_s)
+        begin_s = max(robot.since_s, self._from_s, end_s - MAX_SILENCE_S)
         robot.since_s = max(robot.since_s, now_s)
         if end_s <= begin_s or not (robot.waits or robot.order):
             return

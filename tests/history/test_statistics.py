@@ -278,6 +278,23 @@ def test_utilisation_of_hours_and_drinks() -> None:
     assert [row["utilisation"] for row in rows_of(story, By.DRINK)] == [round(61 / 162, 3)]
 
 
+def test_a_clock_that_jumped() -> None:
+    """A robot that registered in 1970 counts for a month, and not for each hour since then."""
+    events = list(told((0.0, EventKind.WORKER_REGISTERED, 0, "Ada", "http://e/1")))
+    now_s, month_s = 1.8e9, 30 * 24 * 3600.0
+    assert len(statistics(events, By.HOUR, now_s)) == 30 * 24
+    events += told((now_s, EventKind.JOB_ASSIGNED, 1, "Ada", "http://e/1"))
+    (row,) = statistics(events, By.ROBOT, now_s + month_s)
+    assert row["utilisation"] == 0.5
+
+
+def test_a_span_of_long_ago() -> None:
+    """A robot that waited until its end counts, whenever the question is asked."""
+    events = list(told((0.0, EventKind.WORKER_REGISTERED, 0, "Ada", "http://e/1")))
+    rows = statistics(events, By.HOUR, 1.8e9, from_s=0.0, to_s=7200.0)
+    assert [row["utilisation"] for row in rows] == [0.0, 0.0]
+
+
 def test_a_robot_without_a_label() -> None:
     """It is named by its callback, without the secrets in it."""
     url = "http://e/5480964890e4a865b1cee2b2fe93f45a/?key=1"
