@@ -389,9 +389,16 @@ class SegmentLog(EventLog):
         paths, retention = self.files.paths(), self._retention
         if len(paths) < 2:
             return False
-        index = self.files.index(paths[0][1])
-        is_old = not index.damage and index.to_s < self._now_s() - retention.keep_s
+        is_old = self._newest_s(paths[0][1]) < self._now_s() - retention.keep_s
         return is_old or self.files.size_bytes > retention.keep_bytes
+
+    def _newest_s(self, path: Path) -> float:
+        """Return when the last event of a segment was; when it was written if it is damaged.
+
+        Raises OSError.
+        """
+        index = self.files.index(path)
+        return path.stat().st_mtime if index.damage else index.to_s
 
     def erase(self, jobs: Collection[JobRef], rest: Rest = no_rest) -> None:
         """Erase data and results of these jobs from memory and from all segments. Raises OSError.
@@ -435,14 +442,14 @@ class SegmentLog(EventLog):
         files = self.files
         while self._has_too_many():
             (first_n, path), (next_n, _) = files.paths()[:2]
-            index = files.index(path)
+            index, newest_s = files.index(path), self._newest_s(path)
             self.write_dropped(next_n - 1)
             files.remove(first_n)
             self.snapshots.remove_before(next_n - 1)
             self.stats.dropped += index.events
             _log.info(
                 "history.dropped",
-                events=index.events, until=to_rfc3339(index.to_s), file=path.name,
+                events=index.events, until=to_rfc3339(newest_s), file=path.name,
             )  # fmt: skip
         self.stats.size_bytes = files.size_bytes
 

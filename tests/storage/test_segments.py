@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -416,6 +417,24 @@ def test_what_becomes_too_old_meanwhile(tmp_path: Path) -> None:
     log.tend()
     assert everything(log) == everything(opened(tmp_path)) == events(81, 150)
     assert log.stats.dropped == 80
+
+
+def test_a_damaged_segment_becomes_too_old(tmp_path: Path) -> None:
+    """It counts as old as its file, and keeps none of those after it."""
+    filled(tmp_path, 150)
+    first = segments(tmp_path)[0]
+    content = first.read_bytes()
+    first.write_bytes(content[:60] + bytes([content[60] ^ 1]) + content[61:])
+    index_path(first).unlink()
+    os.utime(first, (1080.0, 1080.0))
+    now_s = 1180.0
+    log = SegmentLog(tmp_path, retention=Retention(100.0), now_s=lambda: now_s)
+    log.load()
+    log.tend()
+    assert segments(tmp_path)[0] == first
+    now_s = 1181.0
+    log.tend()
+    assert everything(log) == everything(opened(tmp_path)) == events(81, 150)
 
 
 # ---- kills and disks without room
