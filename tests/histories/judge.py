@@ -19,7 +19,7 @@ def judge(run: Simulation) -> list[Violation]:
     """Return the violations of a complete history."""
     history = run.history
     cancelled = {
-        job.data
+        run.data_of(job)
         for job in run.truth.jobs.values()
         if job.state is State.CANCELLED and job.id in run.asked_to_cancel
     }

@@ -5,24 +5,43 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from sanic_dispatch.core.job import JobRef
+from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.storage.blocking import OneThread
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, JournaledFiles
 from sanic_dispatch.storage.checkpoint import CheckpointFiles
 from sanic_dispatch.storage.data_folder import LOCK
-from sanic_dispatch.storage.store import Store
+from sanic_dispatch.storage.store import Store, Stored
 from tests.histories.simulation import OpenStore, Simulation
 
 CRASHES = 0.15
 """The chance of a crash before each file of a checkpoint is replaced."""
 
 
+ERASES = 0.5
+"""The chance that a start erases data at once."""
+
+
 class RealStore(CachedJsonFileStore):
     """The journaled files as one life of the dispatcher sees them."""
+
+    erases_at_start = False
+
+    async def load(self) -> Stored:
+        stored = await super().load()
+        if self.erases_at_start:
+            self._erasing = asyncio.create_task(self._erase_somebody())
+        return stored
+
+    async def _erase_somebody(self) -> None:
+        """Erase as if a job was forgotten in an earlier life; none has this name."""
+        with suppress(StorageFailed):
+            await self.erase([JobRef(0, "somebody")])
 
     def crash(self) -> None:
         """The process dies: nothing more is written, and its files are closed."""
@@ -40,7 +59,9 @@ def in_folder(folder: Path) -> OpenStore:
 
     def open_store(run: Simulation) -> Store:
         run.loop.thread_s = lambda: run.dice.choice((0.0, 0.001, 0.01))
-        return RealStore(folder, fsync=False, quiet_s=run.dice.choice((0.01, 0.3)))
+        store = RealStore(folder, fsync=False, quiet_s=run.dice.choice((0.01, 0.3)))
+        store.erases_at_start = run.dice.random() < ERASES
+        return store
 
     return open_store
 

@@ -234,7 +234,7 @@ class Simulation:
         aside = event.worker.aside if event.worker else None
         if event.worker is not None and aside is not None and aside.cause is Cause.EXPIRED:
             self._expired.add(event.worker.id)
-        if job is None or kind.startswith("worker"):
+        if job is None or kind.startswith("worker") or kind is EventKind.JOB_FORGOTTEN:
             return
         self._data[job.id] = job.data
         self._note_end(event, job)
@@ -286,6 +286,10 @@ class Simulation:
     def allow(self, data: bytes) -> None:
         """Allow the job to be given to another worker from now on."""
         self.history.allowed.append(Mark(data, self.now_s()))
+
+    def data_of(self, job: Job) -> bytes:
+        """Return the data of a job, also if the dispatcher has forgotten it."""
+        return self._data[job.id]
 
     def told(self, events: Sequence[Event]) -> None:
         """Check events that were published to followers."""
@@ -421,6 +425,8 @@ class Simulation:
             self._known.append(job_id)
         self.write("submitted", data.decode(), outcome.value, job_id, word)
         self._asking.remove((data, began_s))
+        if outcome is Outcome.OK and placed.job.forgotten:  # nobody knows any more what it was
+            data = self.data_of(placed.job)
         entry = Submission(data, began_s, self.now_s(), outcome, job_id)
         self.history.submissions.append(entry)
         return outcome
@@ -450,7 +456,7 @@ class Simulation:
             return
         self.write("cancelled", job_id, job.state)
         if job.state is State.CANCELLED:
-            self.cancelled_at.setdefault(job.data, self.now_s())
+            self.cancelled_at.setdefault(self.data_of(job), self.now_s())
 
     async def _look_up(self) -> None:
         if not self._known:
@@ -464,17 +470,19 @@ class Simulation:
 
     async def _operate(self) -> None:
         act = self.dice.choice(
-            ("pause", "resume", "cancel", "put back", "front", "aside", "back", "drop")
+            ("pause", "resume", "cancel", "put back", "front", "forget", "aside", "back", "drop")
         )
         jobs, workers = list(self.truth.jobs.values()), list(self.truth.workers.values())
         subject = ""
         call: Callable[[Any], Any]
         if act in ("pause", "resume"):
             call = _pause if act == "pause" else _resume
-        elif act in ("cancel", "put back", "front"):
+        elif act in ("cancel", "put back", "front", "forget"):
+            if act == "forget":
+                jobs = [job for job in jobs if job.state.is_final]
             if not jobs:
                 return
-            if self.life is not None and self.dice.random() < 0.5:
+            if act != "forget" and self.life is not None and self.dice.random() < 0.5:
                 jobs = list(self.life.dispatcher._machine.tables.jobs.assigned()) or jobs
             job = self.dice.choice(jobs)
             subject, call = job.id, _ACTS[act](job.id)
@@ -698,6 +706,7 @@ _ACTS = {
     "cancel": _about("cancel", "nobody wants it"),
     "put back": _about("put_back", "by hand"),
     "front": _about("move_to_front", "vip"),
+    "forget": _about("forget", "the guest"),
     "aside": _about("set_aside", "cleaning"),
     "back": _about("bring_back", "clean"),
     "drop": _about("drop", "out of order"),

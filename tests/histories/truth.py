@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sanic_dispatch.core.events import Event
-from sanic_dispatch.core.job import Hold, Job
+from sanic_dispatch.core.job import Hold, Job, JobRef
 from sanic_dispatch.core.tables import Change, Record, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
@@ -156,6 +156,11 @@ class Witness(Store):
 
     async def try_writing(self) -> None:
         await self._inner.try_writing()
+
+    async def erase(self, jobs: Collection[JobRef]) -> None:
+        if self.is_gone:
+            raise asyncio.CancelledError
+        await self._inner.erase(jobs)
 
     async def close(self) -> None:
         await self._inner.close()
