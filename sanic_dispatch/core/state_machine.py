@@ -206,6 +206,13 @@ class StateMachine:
             return Applied(error.with_traceback(None), [], [])
         return Applied(reply, self._events, self.effects)
 
+    def look(self, command: c.LookUp | c.Read) -> Reply:
+        """Answer a command that changes nothing, and begin nothing either."""
+        try:
+            return self.decide(command)
+        except DispatchError as error:
+            return error.with_traceback(None)
+
     def decide(self, command: c.Command) -> Reply:
         """Apply a command as a part of another one. Raises DispatchError."""
         return _HANDLERS[type(command)](self, command)

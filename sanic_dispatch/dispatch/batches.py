@@ -378,7 +378,7 @@ class Batches:
             if entry.reply is None:
                 self._keep(entry)
             elif isinstance(entry.command, _READS) and self._store.may_act():
-                entry.answer(self._machine.apply(entry.command, self._now()).reply)
+                entry.answer(self._machine.look(entry.command))
             else:
                 entry.refuse(error)
 

@@ -10,6 +10,7 @@ import pytest
 
 from sanic_dispatch.callbacks.outcome import Refused
 from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.promise import Promise
@@ -46,13 +47,15 @@ def job(number: int) -> Job:
 
 
 async def opened_batches(
-    store: Store, promised: Promised = without_promises
+    store: Store,
+    promised: Promised = without_promises,
+    on_effect: Callable[[e.Effect], None] = lambda _: None,
 ) -> tuple[Batches, list[Event]]:
     """Return batches over a recovered topic, and the list of events they publish."""
     published: list[Event] = []
     machine = StateMachine(Policy())
     tally, clock = CommitStats(), FakeClock()
-    batches = Batches(machine, store, clock, tally, published.extend, lambda _: None, promised)
+    batches = Batches(machine, store, clock, tally, published.extend, on_effect, promised)
     await batches.execute(c.Recover("00" * 32))
     return batches, published
 
@@ -138,6 +141,71 @@ async def test_a_mistake_in_a_promise_loses_no_job() -> None:
     batches, published = await opened_batches(store := CommittingStore(), promised)
     await batches.execute(c.Submit("x", b"1"))
     assert store.events == published != []
+
+
+class FullDisk(CommittingStore):
+    """A store that fails while ``is_full``; the timers and deliveries that were begun."""
+
+    is_full = False
+
+    def __init__(self) -> None:
+        super().__init__(self._check)
+        self.timers: list[c.Command] = []
+        self.delivered: list[str] = []
+
+    def note(self, effect: e.Effect) -> None:
+        if isinstance(effect, e.StartTimer):
+            self.timers.append(effect.command)
+        elif isinstance(effect, e.PutJob):
+            self.delivered.append(effect.job.id)
+
+    def _check(self) -> None:
+        if self.is_full:
+            raise StorageFailed("no space")
+
+    async def fail(self, batches: Batches, *commands: c.Command) -> None:
+        """Apply commands in a batch that fails."""
+        self.is_full = True
+        await asyncio.gather(*map(batches.execute, commands), return_exceptions=True)
+        self.is_full = False
+
+    def timer(self, kind: type[c.Command]) -> c.Command:
+        return [each for each in self.timers if isinstance(each, kind)][-1]
+
+
+async def test_a_look_up_after_a_failed_commit_ends_no_hurry() -> None:
+    """It is answered from what is durable, and begins nothing: its timers would never start."""
+    batches, _ = await opened_batches(store := FullDisk(), on_effect=store.note)
+    await batches.execute(c.Register(worker("c1", "i1")))
+    await batches.execute(c.Submit("x", b"1"))
+    batches.report(c.DeliveryRefused("x", 1, "503"))
+    await settle()
+    (begun,) = [each for each in store.timers if isinstance(each, c.LookForWorkers)]
+    await store.fail(batches, c.Submit("y", b"1"), c.LookUp("x"))
+    store.timers.clear()
+    batches.report(begun)
+    await batches.execute(c.Submit("z", b"1"))
+    assert store.timer(c.LookForWorkers)
+
+
+async def test_a_look_up_after_a_failed_commit_pairs_nothing() -> None:
+    """The commit that failed had paired them: it does so again, with the delivery."""
+    batches, published = await opened_batches(store := FullDisk(), on_effect=store.note)
+    drinks = [c.Submit(f"{number}", b'{"drink":"mojito"}') for number in range(300)]
+    await asyncio.gather(*map(batches.execute, drinks))
+    robot = worker("c1", "i1")._replace(rule="match.drink=mojito")
+    await batches.execute(c.Register(robot))
+    batches.report(store.timer(c.MatchRules))
+    await settle()
+    last = store.timer(c.MatchRules)
+    published.clear()
+    store.is_full = True
+    batches.report(last)
+    await batches.execute(c.LookUp("0"))
+    store.is_full = False
+    await batches.execute(c.Submit("z", b"1"))
+    assert store.delivered == ["0"]
+    assert EventKind.JOB_ASSIGNED in [event.kind for event in published]
 
 
 async def test_a_registration_cancelled_in_the_turn_of_its_reply_loses_no_job() -> None:
