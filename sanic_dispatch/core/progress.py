@@ -6,13 +6,13 @@ KEEP_EVERY_S the last one of those that came since. Each one begins the lease an
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import connected_workers, lifecycle
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.job import Job, Progress, State
+from sanic_dispatch.core.tables import ProgressNote
 from sanic_dispatch.errors import NotTheHolder, WrongState
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ def on_report_progress(machine: StateMachine, report: c.ReportProgress) -> Place
     """Keep what the holder says, at once or soon. Raises NotTheHolder and WrongState."""
     job = _held_by_reporter(machine, report.job_id, report, "report progress on")
     job = connected_workers.accept_by_report(machine, job)
-    before = machine.progress_due.get(job.id) or job.progress or Progress()
+    note = machine.tables.progress.get(job.id, ProgressNote(job.id))
+    before = note.due or job.progress or Progress()
     percent = before.percent if report.percent is None else report.percent
     text = before.text if report.text is None else report.text
     progress = Progress(percent, text)
-    kept_s = machine.progress_kept_s.get(job.id, -inf)
-    left_s = kept_s + _keep_every_s(machine, job) - machine.now.monotonic_s
+    left_s = note.kept_s + _keep_every_s(machine, job) - machine.now.monotonic_s
     if left_s > 0:
-        if job.id not in machine.progress_due:
+        if note.due is None:
             keep = c.KeepProgress(job.id, job.attempt)
             machine.effects.append(e.StartTimer(keep, left_s, is_spread=False))
-        machine.progress_due[job.id] = progress
+        machine.tables.note_progress(note._replace(due=progress))
         return machine.placed(job)
     return machine.placed(_keep(machine, job, progress))
 
@@ -50,16 +50,15 @@ def on_keep_progress(machine: StateMachine, keep: c.KeepProgress) -> None:
 
 def keep_due(machine: StateMachine, job: Job) -> bool:
     """Keep progress that is due, if there is some; return whether there was."""
-    progress = machine.progress_due.get(job.id)
-    if progress is None:
+    note = machine.tables.progress.get(job.id)
+    if note is None or note.due is None:
         return False
-    _keep(machine, job, progress)
+    _keep(machine, job, note.due)
     return True
 
 
 def _keep(machine: StateMachine, job: Job, progress: Progress) -> Job:
-    machine.progress_due.pop(job.id, None)
-    machine.progress_kept_s[job.id] = machine.now.monotonic_s
+    machine.tables.note_progress(ProgressNote(job.id, None, machine.now.monotonic_s))
     return machine.apply_step(job, lifecycle.make_progress(job, machine.now.wall_s, progress))
 
 
@@ -72,8 +71,8 @@ def _keep_every_s(machine: StateMachine, job: Job) -> float:
 
 def forget(machine: StateMachine, job_id: str) -> None:
     """Forget the progress of a job that no worker holds any more."""
-    machine.progress_due.pop(job_id, None)
-    machine.progress_kept_s.pop(job_id, None)
+    if job_id in machine.tables.progress:
+        machine.tables.note_progress(ProgressNote(job_id))
 
 
 def on_ask_if_cancelling(machine: StateMachine, ask: c.AskIfCancelling) -> Placed:

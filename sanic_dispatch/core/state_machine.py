@@ -39,11 +39,11 @@ from sanic_dispatch.core import (
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.connected_workers import Resumed
 from sanic_dispatch.core.events import Event, EventKind, Note, with_actor
-from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Hold, Job, Progress, Stage, State, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Hold, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.registration_meaning import Registration, meaning_of
 from sanic_dispatch.core.rules import ANYTHING
-from sanic_dispatch.core.tables import PUSH, Change, Fact, Moved, Table, Tables
+from sanic_dispatch.core.tables import PUSH, Change, Fact, Table, Tables, Undoable
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate, Step
@@ -123,10 +123,6 @@ class StateMachine:
         """By session: its worker. Derived from the tables, which decide."""
         self.lost_jobs: dict[str, str] = {}
         """By session that has lost a job: the job's id; not stored."""
-        self.progress_due: dict[str, Progress] = {}
-        """By job id: progress that is to be kept soon; not stored."""
-        self.progress_kept_s: dict[str, float] = {}
-        """By job id: when progress was kept last (monotonic seconds); not stored."""
         self.probes = (0, 0)
         """The current monotonic second, and the probes of workers made in it."""
         self.hurries = 0
@@ -217,7 +213,7 @@ class StateMachine:
         """Apply a command as a part of another one. Raises DispatchError."""
         return _HANDLERS[type(command)](self, command)
 
-    def undo(self, changes: Sequence[Change | Moved], number: int) -> None:
+    def undo(self, changes: Sequence[Undoable], number: int) -> None:
         """Undo changes, the last ones made, back to when ``number`` was the last event."""
         self.tables.undo(changes)
         self.number = number
@@ -908,7 +904,7 @@ class StateMachine:
 
     def _forget_hold(self, before: Job, after: Job) -> None:
         """Forget the progress of a held job, and see whether its worker is still reached."""
-        if self.progress_kept_s:
+        if self.tables.progress:
             progress.forget(self, after.id)
         holder = before.hold.worker if before.hold else None
         if holder is None or not holder.is_connected:

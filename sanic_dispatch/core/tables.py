@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
+from math import inf
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 from sortedcontainers import SortedKeyList
 
-from sanic_dispatch.core.job import FINAL, Hold, Job, Stage, State, Way
+from sanic_dispatch.core.job import FINAL, Hold, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.line import BY_ARRIVAL, Line, Ordering
 from sanic_dispatch.core.present_rules import PresentRules
 from sanic_dispatch.core.rules import ANYTHING
@@ -71,6 +72,21 @@ class Moved(Value, frozen=True):
     left_s: float | None
 
 
+class ProgressNote(Value, frozen=True):
+    """Progress of a job that is to be kept soon, and when some was kept last (monotonic seconds).
+
+    It is undone like a change of a record, and not stored.
+    """
+
+    job_id: str
+    due: Progress | None = None
+    kept_s: float = -inf
+
+
+Undoable = Change | Moved | ProgressNote
+"""What an undo plays back: a change of a record, or how something was before that is not stored."""
+
+
 class Tables:
     """All records of a topic, and the changes since they were last taken.
 
@@ -84,7 +100,9 @@ class Tables:
         self.facts = Facts()
         self.rules = PresentRules(self.jobs.line)
         """The rules of the workers that wait or hold a job."""
-        self.changes: list[Change | Moved] = []
+        self.progress: dict[str, ProgressNote] = {}
+        """By job: what is noted of its progress; not stored. Changed by ``note_progress``."""
+        self.changes: list[Undoable] = []
 
     def put_job(self, job: Job) -> None:
         """Add or replace a job; by its record, its worker is held, or may be free again."""
@@ -134,7 +152,11 @@ class Tables:
         """Note since when a connected worker is not reached (monotonic seconds), if it waits."""
         self.changes.append(self.workers.move(Moved(worker_id, None, left_s)))
 
-    def take_changes(self) -> list[Change | Moved]:
+    def note_progress(self, note: ProgressNote) -> None:
+        """Note what of a job's progress is to be kept soon, and when some was kept last."""
+        self.changes.append(self._restore_progress(note))
+
+    def take_changes(self) -> list[Undoable]:
         """Return the changes since the last call, in order."""
         changes, self.changes = self.changes, []
         return changes
@@ -144,11 +166,13 @@ class Tables:
         self.undo(self.changes[mark:])
         del self.changes[mark:]
 
-    def undo(self, changes: Sequence[Change | Moved]) -> None:
+    def undo(self, changes: Sequence[Undoable]) -> None:
         """Undo changes, newest first; they must be the last ones made. That is no change itself."""
         for change in reversed(changes):
             if isinstance(change, Moved):
                 self.workers.move(change)
+            elif isinstance(change, ProgressNote):
+                self._restore_progress(change)
             elif change.table is Table.JOBS:
                 self._restore_job(change)
             elif change.table is Table.WORKERS:
@@ -162,6 +186,12 @@ class Tables:
         before = cast("Job | None", change.before)
         after = self.jobs.restore(change.id, before)
         self._move_hold(after, before)
+
+    def _restore_progress(self, to: ProgressNote) -> ProgressNote:
+        before = self.progress.pop(to.job_id, ProgressNote(to.job_id))
+        if to.kept_s > -inf:
+            self.progress[to.job_id] = to
+        return before
 
     def mark_worker_held(self, job: Job) -> None:
         """Mark the worker as held of a job that was loaded by ``fill``."""

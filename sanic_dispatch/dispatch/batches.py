@@ -35,7 +35,7 @@ from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.effects import Effect
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
-from sanic_dispatch.core.tables import Change, Moved, Table
+from sanic_dispatch.core.tables import Change, Table, Undoable
 from sanic_dispatch.errors import (
     DispatchError,
     OutcomeUnknown,
@@ -102,7 +102,7 @@ class _Pending:
 
     number: int
     entries: list[_QueuedCommand] = field(default_factory=list)
-    changes: list[Change | Moved] = field(default_factory=list)
+    changes: list[Undoable] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
     @property
@@ -382,7 +382,7 @@ class Batches:
             else:
                 entry.refuse(error)
 
-    def _undo(self, changes: Sequence[Change | Moved], number: int) -> None:
+    def _undo(self, changes: Sequence[Undoable], number: int) -> None:
         """Undo changes; a delivery that only an undone command had called off is due again."""
         self._machine.undo(changes, number)
         self._gathering = _Pending(number)
@@ -499,11 +499,11 @@ class _Patience:
         self._timer = self._clock.call_later(COMMIT_RETRY_S, self._is_over)
 
 
-def combined(changes: Sequence[Change | Moved]) -> list[Change]:
+def combined(changes: Sequence[Undoable]) -> list[Change]:
     """Merge the changes of each record into one, in the order of the first ones."""
     made: dict[tuple[Table, str], Change] = {}
     for change in changes:
-        if isinstance(change, Moved):
+        if not isinstance(change, Change):
             continue
         name = (change.table, change.id)
         earlier = made.get(name)

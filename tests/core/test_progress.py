@@ -53,6 +53,13 @@ class Maker:
     def progress(self, percent: float | None = None, text: str | None = None) -> Applied:
         return self.apply(c.ReportProgress("a", self.proof, percent, text))
 
+    def undone(self, act: Callable[[], object]) -> None:
+        """Do something of which the commit fails."""
+        self.machine.tables.take_changes()
+        number = self.machine.number
+        act()
+        self.machine.undo(self.machine.tables.take_changes(), number)
+
     @property
     def job(self) -> Job:
         job = self.machine.tables.jobs.get("a")
@@ -120,14 +127,30 @@ def test_no_lease_ends_while_progress_is_to_be_kept() -> None:
 def test_nothing_is_remembered_of_a_job_that_is_over() -> None:
     """Also if a commit has failed, so that no progress was kept."""
     maker = Maker()
-    maker.machine.tables.take_changes()
-    number = maker.machine.number
-    maker.progress(1.0)
-    maker.machine.undo(maker.machine.tables.take_changes(), number)
+    maker.undone(lambda: maker.progress(1.0))
     maker.progress(2.0)
     maker.apply(c.Complete("a", maker.proof))
-    assert not maker.machine.progress_due
-    assert not maker.machine.progress_kept_s
+    assert not maker.machine.tables.progress
+
+
+def test_progress_of_a_commit_that_failed_was_not_kept() -> None:
+    """The next report is kept at once, so that its sender hears whether it is stored."""
+    maker = Maker()
+    maker.undone(lambda: maker.progress(1.0))
+    maker.progress(2.0)
+    assert maker.job.progress == Progress(2.0)
+
+
+def test_progress_is_due_again_if_it_could_not_be_kept() -> None:
+    """The timer's command is applied again after a commit that failed, and finds it."""
+    maker = Maker()
+    maker.progress(1.0)
+    maker.progress(2.0)
+    (timer,) = maker.timers
+    maker.at_s += timer.after_s
+    maker.undone(lambda: maker.apply(timer.command))
+    maker.apply(timer.command)
+    assert maker.job.progress == Progress(2.0)
 
 
 def test_only_the_holder_reports_progress() -> None:

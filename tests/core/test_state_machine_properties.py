@@ -15,7 +15,7 @@ from sanic_dispatch.core.evidence import ProbeResult
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Now, StateMachine
-from sanic_dispatch.core.tables import Change, Moved, Record, Table
+from sanic_dispatch.core.tables import Moved, Record, Table, Undoable
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Key, Worker
@@ -81,7 +81,7 @@ class Player:
         if self.machine._may_pair:
             assert matching.next_pair(tables) is None
 
-    def store(self, changes: Sequence[Change | Moved]) -> None:
+    def store(self, changes: Sequence[Undoable]) -> None:
         """Apply changes as a store does."""
         for change in combined(changes):
             name = change.table, change.id
