@@ -12,7 +12,7 @@ from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import evidence, workers_aside
 from sanic_dispatch.core.events import EventKind
-from sanic_dispatch.core.worker import Cause, Worker
+from sanic_dispatch.core.worker import Worker
 
 if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
@@ -34,8 +34,7 @@ def on_end_registration(machine: StateMachine, look: c.EndRegistration) -> None:
     worker = machine.tables.workers.get(look.worker_id)
     if worker is None or worker.registered_at != look.registered_at:
         return
-    aside = worker.aside
-    if aside is None or aside.cause is not Cause.EXPIRED:
+    if not worker.is_expired:
         is_early = worker.expires_s is not None and machine.now.wall_s < worker.expires_s
         may_get_one = workers_aside.may_get_one_late(machine, worker) or worker.is_awaiting
         if is_early or may_get_one or machine.tables.workers.is_held(worker.id):
@@ -49,11 +48,14 @@ def on_end_registration(machine: StateMachine, look: c.EndRegistration) -> None:
 def on_expiry_told(machine: StateMachine, told: c.ExpiryTold) -> None:
     """Drop a worker that knows that its time is over; tell it again if that is unclear.
 
-    One without a key, of which nothing can be found out, is told ``max_attempts`` times.
+    One without a key, of which nothing can be found out, is told ``max_attempts`` times. One that
+    has registered again meanwhile, on the same callback, waits.
     """
     look = told.look
     worker = machine.tables.workers.get(look.worker_id)
-    if worker is None or worker.aside is None or worker.aside.cause is not Cause.EXPIRED:
+    if worker is None or worker.registered_at != look.registered_at:
+        return
+    if worker.aside is None or not worker.is_expired:
         return
     silent_s = machine.now.wall_s - worker.aside.since_s
     again = look._replace(tries=look.tries + 1)

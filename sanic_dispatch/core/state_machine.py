@@ -48,7 +48,7 @@ from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate, Step
 from sanic_dispatch.core.value import Value
-from sanic_dispatch.core.worker import REPLACED, Aside, Cause, Key, Worker
+from sanic_dispatch.core.worker import FOR_GOOD, REPLACED, Aside, Cause, Key, Worker
 from sanic_dispatch.errors import (
     DispatchError,
     IdempotencyMismatch,
@@ -273,13 +273,15 @@ class StateMachine:
     def _on_register(self, command: c.Register) -> Job | None:
         """Return the job to answer a worker with; None if it waits.
 
-        None also if this callback has had its job. In this order: a callback that waits, one that
-        has a job already, a key that holds a job, and any other worker, which gets the oldest job
-        or is enqueued. Raises QueueFull and TooManyRules.
+        None also if this callback has had its job. In this order: a callback that waits, unless
+        its time is over; one that has a job already, a key that holds a job, and any other worker,
+        which gets the oldest job or is enqueued. Raises QueueFull and TooManyRules.
         """
         worker, workers = command.worker, self.tables.workers
         waiting = workers.get(worker.id)
-        if waiting is not None:
+        if waiting is not None and waiting.is_expired:
+            self.drop(worker.id, expiry.REASON)
+        elif waiting is not None:
             aside = waiting.aside
             if aside and aside.cause is Cause.REFUSED and not aside.may_arrive:
                 self.bring_back(waiting)
@@ -689,7 +691,7 @@ class StateMachine:
         if worker is None:
             self._check_has_no_job(worker_id, act)
             raise UnknownWorker
-        if worker.aside and worker.aside.cause is Cause.EXPIRED:
+        if worker.is_expired:
             raise UnknownWorker
         lost = self.tables.jobs.get(worker.aside.job_id) if worker.aside else None
         if lost and worker.says_job_was_lost and lost.state is State.ASSIGNED:
@@ -739,7 +741,7 @@ class StateMachine:
     def _watch_worker(self, worker: Worker) -> None:
         """Schedule the first probe of a worker set aside, unless no probe would bring it back."""
         aside = worker.aside
-        if aside is None or aside.cause in (Cause.OPERATOR, Cause.EXPIRED):
+        if aside is None or aside.cause in FOR_GOOD:
             self.probed.pop(worker.id, None)
             return
         look = c.LookAtWorker(worker.id, aside, 0, self.aside_since_s(aside))

@@ -20,7 +20,7 @@ from sanic_dispatch.core.present_rules import PresentRules
 from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.turns import Turns
 from sanic_dispatch.core.value import Value
-from sanic_dispatch.core.worker import CONNECTED, Cause, Key, Worker
+from sanic_dispatch.core.worker import CONNECTED, FOR_GOOD, Key, Worker
 
 
 class Table(StrEnum):
@@ -409,7 +409,7 @@ class WorkerTable:
             self._unlist(before)
         self._workers[worker.callback_url] = worker
         self._list_if_free(worker)
-        if worker.aside is not None and worker.aside.cause not in _FOR_GOOD:
+        if worker.aside is not None and worker.aside.cause not in FOR_GOOD:
             self.aside[worker.id] = worker
         if worker.key:
             _add(self._by_key, worker.key, worker.callback_url)
@@ -642,9 +642,6 @@ def _holders_of(job: Job | None) -> Holders:
         return (*spent, worker.callback_url), None, keys
     return spent, worker.callback_url if job.state is State.ASSIGNED else None, keys
 
-
-_FOR_GOOD = (Cause.OPERATOR, Cause.EXPIRED)
-"""Causes of a set-aside that no probe ends."""
 
 _rank_of = attrgetter("place")
 

@@ -45,6 +45,9 @@ class Cause(StrEnum):
     """Its time to wait is over: it leaves the queue once its callback was told so."""
 
 
+FOR_GOOD = (Cause.OPERATOR, Cause.EXPIRED)
+"""Causes of a set-aside that no probe ends."""
+
 REPLACED = "it came back with a new callback"
 """Why an older callback of a worker is set aside, or dropped."""
 
@@ -130,7 +133,7 @@ class Worker(Value, frozen=True):
         What was sent to this one may still arrive.
         """
         aside = self.aside
-        if self.is_replaced or (aside and aside.cause is Cause.OPERATOR):
+        if self.is_replaced or (aside and aside.cause in FOR_GOOD):
             return None
         may_arrive = aside is not None and aside.may_arrive
         return self._replace(aside=Aside(Cause.REFUSED, now_s, REPLACED, may_arrive=may_arrive))
@@ -153,6 +156,11 @@ class Worker(Value, frozen=True):
     def expired(self, now_s: float, reason: str) -> Worker:
         """Return the worker set aside for good."""
         return self._replace(aside=Aside(Cause.EXPIRED, now_s, reason))
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its time to wait is over."""
+        return self.aside is not None and self.aside.cause is Cause.EXPIRED
 
     def set_aside_until_seen(self) -> Worker:
         """Return the worker set aside as after a refusal: it comes back once a probe sees it."""

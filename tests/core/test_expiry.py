@@ -9,7 +9,7 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.core.worker import Cause, Worker
 from sanic_dispatch.errors import UnknownWorker
 from tests.support.world import worker
 
@@ -33,6 +33,11 @@ class Queue:
     @property
     def is_there(self) -> bool:
         return self.machine.tables.workers.get(ROBOT.id) is not None
+
+    @property
+    def is_expired(self) -> bool:
+        robot = self.machine.tables.workers.get(ROBOT.id)
+        return robot is not None and robot.aside is not None and robot.aside.cause is Cause.EXPIRED
 
 
 @pytest.fixture
@@ -74,6 +79,34 @@ def test_a_worker_that_cannot_be_asked_is_told_a_few_times() -> None:
         for again in effects:
             assert isinstance(again, e.StartTimer)
             (told,) = queue.apply(again.command, TTL_S).effects
+    assert not queue.is_there
+
+
+def test_a_worker_that_registers_again_while_it_is_told_waits_anew(queue: Queue) -> None:
+    """Its callback is the same: what is told concerns the registration before."""
+    (told,) = queue.apply(queue.end.command, TTL_S).effects
+    assert isinstance(told, e.PutExpired)
+    again = ROBOT._replace(registered_at="2024-11-24T01:40:00.5Z", expires_s=START_S + TTL_S + 60.5)
+    registered = queue.apply(c.Register(again), TTL_S + 0.5)
+    assert [event.kind for event in registered.events] == ["worker.dropped", "worker.registered"]
+    (end,) = (each for each in registered.effects if isinstance(each, e.StartTimer))
+    assert end.after_s == 60.0
+    for is_sure in (True, False):
+        nothing = queue.apply(c.ExpiryTold(told.look, is_sure), TTL_S + 1)
+        assert (nothing.events, nothing.effects) == ([], [])
+    queue.apply(end.command, TTL_S + 60.5)
+    assert queue.is_expired
+    queue.apply(c.ExpiryTold(told.look, is_sure=True), TTL_S + 61)
+    assert queue.is_there
+
+
+def test_a_worker_with_a_newer_callback_is_still_told(queue: Queue) -> None:
+    """Its older callback leaves the queue as soon as it knows."""
+    (told,) = queue.apply(queue.end.command, TTL_S).effects
+    assert isinstance(told, e.PutExpired)
+    queue.apply(c.Register(worker("c2", "i1")), TTL_S + 0.5)
+    assert queue.is_expired
+    queue.apply(c.ExpiryTold(told.look, is_sure=True), TTL_S + 1)
     assert not queue.is_there
 
 
