@@ -98,7 +98,7 @@ def _settle_doubt(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool
     elif finding is Finding.USED:
         machine.apply_outcome(job, lifecycle.accept(job, machine.policy, machine.now.wall_s))
     elif finding is Finding.UNUSED:
-        machine.apply_step(job, lifecycle.find_unused(job, machine.now.wall_s))
+        _find_unused(machine, job)
     else:
         return False
     return True
@@ -112,9 +112,17 @@ def _settle_use(machine: StateMachine, job: Job, probed: c.HoldProbed) -> tuple[
         return False, look
     finding = evidence.after_taking(probed.found)
     if finding is Finding.UNUSED:
-        machine.apply_step(job, lifecycle.find_unused(job, machine.now.wall_s))
+        _find_unused(machine, job)
         return True, look
     return False, look._replace(is_used=finding is Finding.USED)
+
+
+def _find_unused(machine: StateMachine, job: Job) -> None:
+    """Note that the worker has lost the job, which is sent again later, unless it is cancelled."""
+    if job.cancelling and job.worker:
+        machine.cancel_lost(job, job.worker)
+    else:
+        machine.apply_step(job, lifecycle.find_unused(job, machine.now.wall_s))
 
 
 def _end_with_instance(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool:

@@ -12,8 +12,9 @@ A job is done
   hand-over is known (``finish_by_return``);
 - when its worker's process instance has finished (``end_with_instance``).
 
-A job that is ``cancelling`` never waits again: where any other one would go back to its place, it
-is cancelled (``_free``). Until then its holder may say that it is done.
+A job that is ``cancelling`` is never handed out again: where any other one would go back to its
+place (``_free``), or to its worker (``cancel_lost``), it is cancelled. Until then its holder may
+say that it is done.
 """
 
 from __future__ import annotations
@@ -157,6 +158,16 @@ def find_unused(job: Job, now_s: float) -> Step:
     return Step(
         job._replace(hold=unused, reason=reason), Note(EventKind.JOB_UNCONSUMED, now_s, reason)
     )
+
+
+def cancel_lost(job: Job, now_s: float, *, came_back: bool) -> Step:
+    """Cancel a job that is to be cancelled, since its worker is known not to have it.
+
+    ``came_back``: it has a new callback, so the old one does not matter any more.
+    """
+    hold = _hold_of(job, "cancel")
+    fate = Fate.STAYS if came_back else _fate_if_it_may_wait(hold)
+    return _free(job, now_s, "its worker does not have it", fate)
 
 
 def end_lease(job: Job, now_s: float, *, is_unused: bool = False) -> Step:

@@ -325,6 +325,9 @@ class StateMachine:
     def _register_anew(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
         """Apply the registration table to a new callback of a worker that holds a job."""
         meaning = meaning_of(job, lost=lost)
+        if meaning is Registration.SAME_JOB and job.cancelling:
+            self.cancel_lost(job, worker)
+            return self._give_oldest_job_or_enqueue(worker)
         if meaning is Registration.SAME_JOB:
             return self._give_same_job(job, worker)
         if meaning is Registration.DONE:
@@ -340,9 +343,13 @@ class StateMachine:
             self.tables.put_job(job._replace(former=None))  # it does not have it: it asks again
             return self._give_oldest_job_or_enqueue(worker)
         given = self._assign_by_answer(job, worker)
+        self._drop_replaced(job, worker)
+        return given
+
+    def _drop_replaced(self, job: Job, worker: Worker) -> None:
+        """Drop the callback that had a job, if its worker has come back with this one."""
         if job.worker and job.worker.id != worker.id:
             self.drop(job.worker.id, REPLACED)
-        return given
 
     def _give_oldest_job_or_enqueue(self, worker: Worker) -> Job | None:
         """Answer with the oldest job, or let the worker wait."""
@@ -476,14 +483,24 @@ class StateMachine:
     def send_again(self, job: Job, worker: Worker) -> None:
         """Send a job to its own worker again, or to that worker's new callback.
 
-        A worker that got it in an answer is enqueued first, so it is kept if the PUT fails.
+        One that is to be cancelled is cancelled instead. A worker that got it in an answer is
+        enqueued first, so it is kept if the PUT fails.
         """
         is_by_answer = job.hold is not None and job.hold.way is Way.ANSWER
         if is_by_answer and self.tables.workers.get(worker.id) is None:
             self.enqueue(worker)
+        if job.cancelling:
+            self.cancel_lost(job, worker)
+            return
         self._hand_over(job, worker)
-        if job.worker and job.worker.id != worker.id:
-            self.drop(job.worker.id, REPLACED)
+        self._drop_replaced(job, worker)
+
+    def cancel_lost(self, job: Job, worker: Worker) -> None:
+        """Cancel a job that is to be cancelled, as its worker, which is here, does not have it."""
+        came_back = job.worker is not None and job.worker.id != worker.id
+        step = lifecycle.cancel_lost(job, self.now.wall_s, came_back=came_back)
+        self.apply_outcome(job, step)
+        self._drop_replaced(job, worker)
 
     def _is_probed_first(self, worker: Worker) -> bool:
         """Whether to probe before the PUT; a negative wait means that the clock was set back."""
