@@ -61,9 +61,9 @@ class Resumed(Value, frozen=True):
 def on_register_connected(machine: StateMachine, command: c.RegisterConnected) -> Job | None:
     """Enqueue a worker, or take up its place; a free one gets its offer with the same command.
 
-    Return the job that it has already, if it polls. Another socket of the same name takes over what
-    the name has. Raises AlreadyRegistered if this very connection is, under any name, and as
-    ``Register``.
+    With another rule than before it begins at the end of the line. Return the job that it has
+    already, if it polls. Another socket of the same name takes over what the name has. Raises
+    AlreadyRegistered if this very connection is, under any name, and as ``Register``.
     """
     worker, tables = command.worker, machine.tables
     known = tables.workers.at_connection.get(command.connection)
@@ -72,6 +72,9 @@ def on_register_connected(machine: StateMachine, command: c.RegisterConnected) -
             raise AlreadyRegistered
         tables.detach(known)
     waiting, job = tables.workers.get(worker.id), tables.jobs.held_by(worker.id)
+    if waiting is not None and job is None and waiting.rule != worker.rule:
+        machine.drop(worker.id, "it came back with another rule")
+        worker, waiting = worker._replace(aside=waiting.aside), None
     if waiting is None and job is None:
         machine.check_rule(worker)
         machine.check_room()

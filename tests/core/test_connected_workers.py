@@ -16,6 +16,7 @@ from sanic_dispatch.errors import (
     AlreadyRegistered,
     DispatchError,
     NotTheHolder,
+    TooManyRules,
     UnknownWorker,
     WorkerHasJob,
 )
@@ -90,6 +91,44 @@ def test_all_workers_stand_in_one_line(bar: Bar) -> None:
     for job_id in "abc":
         bar.apply(c.Submit(job_id, b"1"))
     assert [bar.holder(each) for each in "abc"] == [TABLET, worker("c1", "i1").id, POLLER]
+
+
+@pytest.mark.parametrize("name", [TABLET, POLLER])
+def test_a_worker_that_is_back_with_another_rule_waits_as_a_new_one(bar: Bar, name: str) -> None:
+    """At the end of the line: of those that take the same, it has waited the shortest time."""
+    mojito, beer = "match.drink=mojito", "match.drink=beer"
+    bar.apply(c.RegisterConnected(connected(name)._replace(rule=mojito), "1"))
+    bar.apply(c.Leave("1"))
+    bar.apply(c.RegisterConnected(connected("ws:other")._replace(rule=beer), "2"))
+    back = bar.apply(c.RegisterConnected(connected(name)._replace(rule=beer), "3"))
+    assert [event.kind for event in back.events] == ["worker.dropped", "worker.registered"]
+    bar.apply(c.Submit("a", b'{"drink":"mojito"}'))
+    assert bar.offers == []
+    for job_id, connection in (("b", "2"), ("c", "3")):
+        bar.apply(c.Submit(job_id, b'{"drink":"beer"}'))
+        assert [offer.connection for offer in bar.offers] == [connection]
+
+
+def test_a_worker_that_an_operator_set_aside_is_that_with_another_rule(bar: Bar) -> None:
+    """It waits as a new one, and gets nothing."""
+    bar.register(TABLET, "1")
+    bar.apply(c.SetAside(TABLET, "smells burnt"))
+    bar.apply(c.RegisterConnected(connected(TABLET)._replace(rule="match.drink=beer"), "2"))
+    bar.apply(c.Submit("a", b'{"drink":"beer"}'))
+    assert bar.offers == []
+    bar.apply(c.BringBack(TABLET))
+    assert [offer.connection for offer in bar.offers] == ["2"]
+
+
+def test_a_rule_too_many_leaves_a_worker_as_it_was(bar: Bar) -> None:
+    """One that is there and asks for a rule that cannot be is refused, and keeps its place."""
+    bar.machine.policy = Policy(max_rules=1)
+    bar.apply(c.RegisterConnected(connected("ws:other")._replace(rule="match.drink=beer"), "1"))
+    bar.register(TABLET, "2")
+    wine = connected(TABLET)._replace(rule="match.drink=wine")
+    assert isinstance(bar.apply(c.RegisterConnected(wine, "3")).reply, TooManyRules)
+    bar.apply(c.Submit("a", b"1"))
+    assert [offer.connection for offer in bar.offers] == ["2"]
 
 
 def test_a_job_is_offered_and_accepted(bar: Bar) -> None:
