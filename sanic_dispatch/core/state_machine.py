@@ -333,7 +333,9 @@ class StateMachine:
         if meaning is Registration.DONE:
             self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
             return self._give_oldest_job_or_enqueue(worker)
-        self.enqueue(worker.awaiting(self.now.wall_s, job.id, lost=lost))
+        if worker.aside is None:  # by an operator, whose word stands
+            worker = worker.awaiting(self.now.wall_s, job.id, lost=lost)
+        self.enqueue(worker)
         self.free_successor(job.id, worker.key)
         return None
 
@@ -687,6 +689,7 @@ class StateMachine:
         return any(other.id != worker.id for other in others)
 
     def _on_drop_worker(self, act: c.DropWorker) -> None:
+        self._check_has_no_job(act.worker_id, "drop its worker")
         worker = self._waiting_worker(act.worker_id, "drop its worker")
         if workers_aside.may_get_one_late(self, worker):
             raise WrongState("drop its worker", State.ASSIGNED)

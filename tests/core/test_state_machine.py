@@ -13,7 +13,8 @@ from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.worker import Key
+from sanic_dispatch.core.worker import Cause, Key
+from sanic_dispatch.errors import WrongState
 from tests.support.world import worker
 
 NOW = Now(1_732_412_340.0, 0.0)
@@ -208,6 +209,32 @@ def test_an_old_callback_that_an_operator_brings_back_is_probed_first(
     assert _free(machine) == set()
     machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), NOW)
     assert _free(machine) == {worker("c1", "i1").id}
+
+
+def test_an_operators_set_aside_outlasts_a_job_that_is_unsettled(machine: StateMachine) -> None:
+    """It applies to each new callback, also to one that comes while the last job is in doubt."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.DeliveryInDoubt("a", 1, "time-out"), NOW)
+    machine.apply(c.Register(worker("c2", "i1")), NOW)
+    machine.apply(c.SetAside(worker("c2", "i1").id, "smells burnt"), NOW)
+    machine.apply(c.Register(worker("c3", "i1")), NOW)
+    newest = machine.tables.workers.get(worker("c3", "i1").id)
+    assert newest is not None
+    assert newest.aside is not None
+    assert (newest.aside.cause, newest.aside.reason) == (Cause.OPERATOR, "smells burnt")
+
+
+@pytest.mark.parametrize("outcome", [c.LookUp("a"), c.DeliveryInDoubt("a", 1, "time-out")])
+def test_a_worker_that_has_a_job_is_not_dropped(machine: StateMachine, outcome: c.Command) -> None:
+    """Or is about to get it: the job might be sent to it again."""
+    robot = worker("c1", "i1")
+    machine.apply(c.Register(robot), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(outcome, NOW)
+    dropped = machine.apply(c.DropWorker(robot.id, "scrapped"), NOW)
+    assert isinstance(dropped.reply, WrongState)
+    assert robot.id in machine.tables.workers
 
 
 def test_the_handler_of_a_command_is_named_after_it() -> None:
