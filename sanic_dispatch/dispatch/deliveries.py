@@ -165,10 +165,11 @@ class Deliveries:
 
     async def _put_now(self, effect: e.PutJob, url: str) -> c.Command:
         job, request = effect.job, effect.request
-        if not self._store.may_act():
-            await self._confirm()
         assert job.hold
-        if effect.is_probed and await self._has_left(job.hold.worker):
+        has_left = effect.is_probed and await self._has_left(job.hold.worker)
+        if not self._store.may_act():  # looked at last, since the probe takes its time
+            await self._confirm()
+        if has_left:
             outcome: Outcome = Refused("its callback does not wait any more")
         elif not self._is_still_due(effect):  # an operator has put the job back meanwhile
             outcome = Refused("it was called off before it was sent")
