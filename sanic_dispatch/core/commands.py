@@ -88,7 +88,7 @@ class Complete(Value, frozen=True):
 class Fail(Value, frozen=True):
     """Report that the holder cannot do the job; with ``retry`` another worker may try.
 
-    ``cancelled``: it has stopped because the job is to be cancelled.
+    ``cancelled``: it has stopped because the job is to be cancelled; of no effect if it is not.
     """
 
     job_id: str

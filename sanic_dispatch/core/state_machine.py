@@ -573,36 +573,36 @@ class StateMachine:
 
     def _on_complete(self, report: c.Complete) -> Placed:
         return self._apply_report(
-            report, State.DONE, lambda job, now_s: lifecycle.finish(job, now_s, report.result)
+            report, (State.DONE,), lambda job, now_s: lifecycle.finish(job, now_s, report.result)
         )
 
     def _on_fail(self, report: c.Fail) -> Placed:
         def decide(job: Job, now_s: float) -> Step:
-            if report.cancelled:
+            if report.cancelled and job.cancelling:
                 return lifecycle.end_cancelled(job, now_s, report.reason)
             if report.retry:
                 return lifecycle.retry(job, self.policy, now_s, report.reason)
             return lifecycle.fail(job, now_s, report.reason)
 
-        reached = State.CANCELLED if report.cancelled else State.FAILED
+        reached = (State.FAILED, State.CANCELLED) if report.cancelled else (State.FAILED,)
         return self._apply_report(report, reached, decide)
 
     def _on_extend(self, report: c.Extend) -> Placed:
-        return self._apply_report(report, None, lifecycle.extend)
+        return self._apply_report(report, (), lifecycle.extend)
 
     def _apply_report(
-        self, report: c.Complete | c.Fail | c.Extend, reached: State | None, decide: Decide
+        self, report: c.Complete | c.Fail | c.Extend, reached: tuple[State, ...], decide: Decide
     ) -> Placed:
         """Apply a report of the job's holder; a repeat changes nothing. Raises NotTheHolder.
 
-        It is a repeat in the state ``reached``; never, if that is None.
+        It is a repeat if the job is in one of the states that it may have ``reached``.
         """
         job = self.find(report.job_id)
         if isinstance(report, c.Fail) and report.retry and self._has_given_back(report.proof, job):
             return self.placed(job)
         if not self.is_of_holder(report.proof, job):
             raise NotTheHolder(job.state)
-        if job.state is not reached:
+        if job.state not in reached:
             if isinstance(report, c.Extend):
                 job = connected_workers.accept_by_report(self, job)
             job = self.apply_step(job, decide(job, self.now.wall_s))

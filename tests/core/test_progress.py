@@ -230,6 +230,28 @@ def test_the_lease_of_a_job_that_is_to_be_cancelled_ends_it() -> None:
     assert maker.job.state is State.CANCELLED
 
 
+def test_a_job_that_nobody_asked_to_cancel_fails() -> None:
+    """Whatever its holder says; a repeat changes nothing, and an operator may put it back."""
+    maker = Maker()
+    for events in (["job.failed"], []):
+        failed = maker.apply(c.Fail("a", maker.proof, "no ice", cancelled=True))
+        assert [event.kind for event in failed.events] == events
+        assert not isinstance(failed.reply, WrongState)
+    assert (maker.job.state, maker.job.reason) == (State.FAILED, "no ice")
+    maker.apply(c.PutBack("a"))
+    assert maker.job.state is State.WAITING
+
+
+def test_a_repeat_of_cancelled_changes_nothing() -> None:
+    """Only a repeat of the same report is one."""
+    maker = Maker()
+    maker.apply(c.Cancel("a", is_operators=True))
+    maker.apply(c.Fail("a", maker.proof, "stopped", cancelled=True))
+    assert maker.apply(c.Fail("a", maker.proof, "stopped", cancelled=True)).events == []
+    assert isinstance(maker.apply(c.Fail("a", maker.proof, "no ice")).reply, WrongState)
+    assert maker.job.state is State.CANCELLED
+
+
 ENDS = ("progress", "done", "cancelled", "cancel", "lease", "put back", "retry")
 
 
