@@ -429,6 +429,8 @@ class Dispatcher:
         """
         await self._until_open()
         await self._answers_elsewhere.known(worker)
+        if not self._is_open:  # the topic was lost meanwhile
+            await self._until_open()
         job = await self._job_to_answer_with(c.Register(worker, lost, REQUEST_ID.get()))
         if job is not None and (origin := ORIGIN.get()) is not None:
             self._answers_elsewhere.expect(job, origin.run)

@@ -14,11 +14,13 @@ import ujson
 from sanic_dispatch.callbacks.outcome import Accepted, Outcome
 from sanic_dispatch.cluster import spreading
 from sanic_dispatch.cluster.members import Member, Members
+from sanic_dispatch.cluster.origin import ORIGIN, Origin
 from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.cluster.spreading import Turn, spread
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Stage
 from sanic_dispatch.dispatch import dispatcher, standby
+from sanic_dispatch.dispatch.answers_elsewhere import ANSWER_WAIT_S
 from sanic_dispatch.dispatch.batches import COMMIT_WAIT_S
 from sanic_dispatch.dispatch.dispatcher import DRAIN_S
 from sanic_dispatch.dispatch.queries import TopicSnapshot
@@ -324,6 +326,23 @@ async def test_requests_wait_while_the_topic_changes_hands() -> None:
         ownership.is_owner = True
         await world.start()
         assert (await waiting[0]).job.data == b'"x"'
+
+
+async def test_a_registration_that_waits_for_its_last_answer_meets_no_half_loaded_topic() -> None:
+    """If the topic is lost meanwhile, it waits until that is served again."""
+    async with shared_world() as (world, _):
+        await world.submit(1)
+        token = ORIGIN.set(Origin("run", 1, 1))
+        assert await world.dispatcher.register(worker("c1", "i1"))
+        ORIGIN.reset(token)
+        back = asyncio.create_task(world.dispatcher.register(worker("c2", "i1")))
+        await world.quiet()
+        await world.dispatcher.stand_by()
+        await world.clock.advance(ANSWER_WAIT_S)
+        assert not back.done()
+        await world.start()
+        assert await back is None
+        assert [each.id for each in world.free_workers()] == [worker("c2", "i1").id]
 
 
 async def test_requests_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
