@@ -100,9 +100,12 @@ def rule_in(text: str) -> str:
 def as_argument(name: str, values: Iterable[str]) -> tuple[str, str]:
     """Return the argument that says that a member is one of these values, as ``normal_form`` takes.
 
-    ``name`` is that of the argument: ``match.drink``.
+    ``name`` is that of the argument: ``match.drink``. Raises InvalidMatch.
     """
-    return name, _joined(set(values))
+    alternatives = set(values)
+    if len([each for each in alternatives if each.startswith("|")]) > 1:
+        raise InvalidMatch(name, "has more than one text that begins with a bar")
+    return name, _joined(alternatives)
 
 
 @lru_cache(maxsize=1024)
@@ -138,8 +141,8 @@ def _alternatives(value: str) -> list[str]:
 def _joined(alternatives: Iterable[str]) -> str:
     """Return the value that ``_alternatives`` splits into these, in one order.
 
-    One that begins with a bar is first, since ``|||`` reads as a bar that ends the one before, and
-    an empty one last, since it would make two separators a bar.
+    The one that begins with a bar is first, since ``|||`` reads as a bar that ends the one before,
+    and an empty one last, since it would make two separators a bar.
     """
     in_order = sorted(alternatives, key=lambda each: (not each.startswith("|"), not each, each))
     return "|".join(each.replace("|", "||") for each in in_order)

@@ -12,6 +12,7 @@ from sanic_dispatch.core.rules import (
     ANYTHING,
     MAX_CONDITIONS,
     arguments_of,
+    as_argument,
     members_of,
     normal_form,
     rule_of,
@@ -61,6 +62,19 @@ def admits(query: str, data: Any) -> bool:
 def test_what_a_rule_admits(query: str, data: Any, is_admitted: bool) -> None:
     """Texts, numbers as written and booleans; dots lead into objects; all conditions must hold."""
     assert admits(query, data) is is_admitted
+
+
+@pytest.mark.parametrize("texts", [["|x", "y"], ["|x", ""], ["x|", "y"], ["x|", "|y"], ["|", ""]])
+def test_a_list_of_texts_reads_as_it_was_given(texts: list[str]) -> None:
+    """Also where they have bars."""
+    (condition,) = rule_of(normal_form([as_argument("match.drink", texts)])).conditions
+    assert condition.values == set(texts)
+
+
+def test_of_a_list_of_texts_one_may_begin_with_a_bar() -> None:
+    """The text of a rule could not tell two from one that ends with a bar."""
+    with pytest.raises(InvalidMatch):
+        as_argument("match.drink", ["|x", "|y"])
 
 
 def test_one_rule_has_one_text() -> None:
