@@ -296,10 +296,17 @@ def ask_to_cancel(job: Job, now_s: float, reason: str) -> Step:
 
 def is_open_offer(job: Job) -> bool:
     """Whether a job is offered to a connected worker that has not accepted it yet."""
+    return job.state is State.ASSIGNED and _is_offered(job)
+
+
+def is_cancelled_offer(job: Job) -> bool:
+    """Whether a job was cancelled while it was offered, so that no worker has had it."""
+    return job.state is State.CANCELLED and _is_offered(job)
+
+
+def _is_offered(job: Job) -> bool:
     hold = job.hold
-    if job.state is not State.ASSIGNED or hold is None:
-        return False
-    return hold.way is Way.OFFER and hold.stage is Stage.UNDER_WAY
+    return hold is not None and hold.way is Way.OFFER and hold.stage is Stage.UNDER_WAY
 
 
 def move(job: Job, place: float, now_s: float, reason: str) -> Step:

@@ -241,7 +241,8 @@ class StateMachine:
         if command.is_repeatable and (known := jobs.get(command.job_id)):
             if known.data != command.data and not known.forgotten:
                 raise IdempotencyMismatch
-            is_taken = known.state is not State.WAITING and known.hold is not None
+            is_held = known.state is not State.WAITING and known.hold is not None
+            is_taken = is_held and not lifecycle.is_cancelled_offer(known)
             return Placed(known, None if is_taken else jobs.position_of(known))
         if jobs.line.size >= self.policy.max_jobs:
             raise QueueFull(self.policy.max_jobs)
@@ -961,6 +962,7 @@ class StateMachine:
             back = holder.refused(step.note.reason, step.note.at_s, "", may_arrive=True)
             back = back._replace(place=place)
             self.change_worker(back, EventKind.WORKER_SET_ASIDE, step.note.reason)
+            expiry.watch(self, back)
         if worker is None or step.fate is Fate.REJOINS:
             return
         if step.fate is Fate.USED:

@@ -11,9 +11,10 @@ from sanic_dispatch.core import evidence, state_machine
 from sanic_dispatch.core.effects import StartTimer
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Stage, State, Way
-from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.state_machine import Applied, Now, Placed, StateMachine
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.worker import Cause, Key
+from sanic_dispatch.core.worker import Cause, Key, Worker
 from sanic_dispatch.errors import WrongState
 from tests.support.world import worker
 
@@ -235,6 +236,35 @@ def test_a_worker_that_has_a_job_is_not_dropped(machine: StateMachine, outcome: 
     dropped = machine.apply(c.DropWorker(robot.id, "scrapped"), NOW)
     assert isinstance(dropped.reply, WrongState)
     assert robot.id in machine.tables.workers
+
+
+def test_a_worker_that_rejoins_stops_waiting_when_its_time_is_over(machine: StateMachine) -> None:
+    """The timer of its registration may have fired while it had the job."""
+    robot = worker("c1", "i1")._replace(expires_s=NOW.wall_s + 60)
+    machine.apply(c.Register(robot), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.DeliveryAccepted("a", 1), NOW)
+    rejoined = machine.apply(c.PutBack("a"), Now(NOW.wall_s + 20, 20.0))
+    timers = [each for each in rejoined.effects if isinstance(each, StartTimer)]
+    (end,) = (each for each in timers if isinstance(each.command, c.EndRegistration))
+    assert end.after_s == 40.0
+
+
+def test_the_repeat_of_an_offered_order_that_was_cancelled(machine: StateMachine) -> None:
+    """Nobody got it, so it has the position 0; of one that was accepted a worker has it."""
+    tablet = Worker("ws:tablet", "2024-11-24T01:39:00Z")
+    for accepts, position in ((False, 0), (True, None)):
+        machine.apply(c.RegisterConnected(tablet, "1"), NOW)
+        submit = c.Submit(f"{accepts}", b"1", is_repeatable=True)
+        assigned = machine.apply(submit, NOW).reply
+        assert isinstance(assigned, Placed)
+        if accepts:
+            receipt = machine.receipts.receipt(assigned.job)
+            machine.apply(c.Accept(assigned.job.id, Proof(receipt=receipt)), NOW)
+        machine.apply(c.Cancel(assigned.job.id), NOW)
+        repeated = machine.apply(submit, NOW).reply
+        assert isinstance(repeated, Placed)
+        assert repeated.position == position
 
 
 def test_the_handler_of_a_command_is_named_after_it() -> None:
