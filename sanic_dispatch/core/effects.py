@@ -93,7 +93,13 @@ class StartTimer(Value, frozen=True):
     is_spread: bool = True
 
 
+class StopTimer(Value, frozen=True):
+    """Cancel the timer of a job that is over: its lease might have lasted for hours."""
+
+    job_id: str
+
+
 Effect = (
     PutJob | OfferJob | AskToStop | EndConnection | PutExpired
-    | ProbeWorker | ProbeStale | ProbeHold | EraseData | StartTimer
+    | ProbeWorker | ProbeStale | ProbeHold | EraseData | StartTimer | StopTimer
 )  # fmt: skip

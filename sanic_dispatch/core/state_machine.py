@@ -912,7 +912,8 @@ class StateMachine:
         after = step.job
         if after.state in FINAL:
             self._make_room(after)
-            self._leases.pop(after.id, None)
+            if self._leases.pop(after.id, None):
+                self.effects.append(e.StopTimer(after.id))
         self.tables.put_job(after)
         if after.state is State.CANCELLED:
             self.tables.remove_fact(PUSH + after.id)

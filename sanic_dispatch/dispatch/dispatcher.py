@@ -618,6 +618,8 @@ class Dispatcher:
             self.connections.begin(effect)
         elif isinstance(effect, e.EraseData):
             self._eraser.begin(effect)
+        elif isinstance(effect, e.StopTimer):
+            self._timers.cancel(effect.job_id)
         else:
             self.deliveries.begin(effect)
 

@@ -64,7 +64,8 @@ class Player:
         tables, number = self.machine.tables, self.machine.number
         before, changes = dump(tables), len(tables.changes)
         applied = self.machine.apply(command, Now(START_S + self._now_s, self._now_s))
-        self.due = (self.due + applied.effects)[-12:]
+        due = [each for each in applied.effects if not isinstance(each, e.StopTimer)]
+        self.due = (self.due + due)[-12:]
         after = dump(tables)
         if isinstance(applied.reply, DispatchError):
             assert after == before

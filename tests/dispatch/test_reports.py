@@ -82,3 +82,21 @@ async def test_a_late_report_counts_until_the_job_is_assigned_anew() -> None:
         assert (await world.job(submission.job.id)).state is State.WAITING
         await world.register(worker("c2", "i1"))
         assert (await world.job(submission.job.id)).state is State.DONE
+
+
+async def test_nothing_is_left_of_a_lease_whose_job_is_over() -> None:
+    """No timer holds on to a job until its lease would have ended, nor one for each report."""
+    async with running_world(policy=Policy(lease_s=3600.0)) as world:
+        timers = world.dispatcher._timers
+        before = len(timers)
+        for number in range(3):
+            placed = await world.submit(number)
+            await world.register(robot := worker(f"c{number}", f"i{number}"))
+            for percent in (10.0, 20.0):
+                await world.clock.advance(5)
+                proof = Proof(callback_url=robot.id)
+                await world.dispatcher.report_progress(placed.job.id, proof, percent, None)
+                await world.dispatcher.extend(placed.job.id, proof)
+            assert len(timers) == before + 1
+            await world.dispatcher.complete(placed.job.id, proof)
+            assert len(timers) == before
