@@ -132,7 +132,7 @@ async def a_bar_of_specialists(bar: Bar, monitor: MonitorPage) -> Journey:
         await bar.order(name, drink=drink)
     await monitor.open(Visitors.OPERATORS_LINK)
     await expect(monitor.orders.filter(has_text="no robot here makes it")).to_have_count(2)
-    await monitor.button("Change the priority of order 6").click()
+    await monitor.button("Set priority of order 6").click()
     yield "priority-question"
     await monitor.page.get_by_role("combobox", name="Priority").select_option("1")
     await monitor.button("Yes, change it").click()
@@ -194,11 +194,11 @@ async def a_till_that_is_down(bar: Bar, monitor: MonitorPage) -> Journey:
         await add_webhooks(bar, receiver)
         await monitor.open(f"{Visitors.OPERATORS_LINK}#outbox")
         await expect(monitor.webhooks).to_have_count(2)
-        await expect(monitor.webhooks.last).to_contain_text("the oldest of")
+        await expect(monitor.webhooks.last).to_contain_text("oldest from")
         await expect(monitor.phones).to_contain_text("next try in")
         yield "outbox"
         await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de#outbox")
-        await expect(monitor.webhooks.last).to_contain_text("das älteste von")
+        await expect(monitor.webhooks.last).to_contain_text("das älteste vom")
         await expect(monitor.phones).to_contain_text("nächster Versuch in")
         yield "german-outbox"
         await monitor.button(f"Ausstehendes für {receiver.url('till')} verwerfen").click()

@@ -143,7 +143,7 @@ async def a_round(bar: Bar, phone: OrderPage) -> Journey:
     await phone.open()
     for drink in ("Mojito", "Cuba Libre", "Lemonade"):
         await phone.place(drink, LONG_NAME, "Turtle")
-        await phone.button("Another drink").click()
+        await phone.button("Order another").click()
     yield "form-again"
     ada.finish()
     await expect(phone.tabs.filter(has_text="Ready")).to_have_count(1)

@@ -15,7 +15,7 @@ SENTENCE: dict[str, str | re.Pattern[str]] = {
     "cancelled": "Cancelled",
     "unsent": "Not sent yet",
     "unsentTooLong": "Still thirsty?",
-    "rejected": "The bar could not take your order",
+    "rejected": "The bar couldn’t take your order",
     "gone": "This order no longer exists",
     "sending": "Sending your order…",
 }

@@ -30,10 +30,10 @@ async def a_quiet_shift(bar: Bar, tablet: WorkerPage, _: Visitors) -> Journey:
     await tablet.settles()
     await tablet.button("50 %").click()
     yield "making"
-    await tablet.button("Cannot").click()
+    await tablet.button("Can’t make it").click()
     await expect(tablet.dialog).to_be_visible()
     yield "cannot"
-    await tablet.button("It cannot be made").click()
+    await tablet.button("Say it can’t be made").click()
     await tablet.shows("waiting")
 
 
@@ -61,7 +61,7 @@ async def a_long_line(bar: Bar, tablet: WorkerPage, visitors: Visitors) -> Journ
     await tablet.shows("lost", 2)
     await tablet.settles()
     yield "lost"
-    await tablet.button("Next order").click()
+    await tablet.button("Get the next order").click()
     await tablet.accept(2)
     bar.proxy.go_offline()
     await expect(tablet.link).to_have_text("Reconnecting…")

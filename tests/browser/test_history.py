@@ -85,15 +85,15 @@ async def test_search(bar: Bar, visitors: Visitors) -> None:
     await monitor.past_search.press("Enter")
     await expect(monitor.found).to_contain_text("The first")
     before = await monitor.rows.count()
-    await monitor.button("More").click()
-    await expect(monitor.button("More")).to_be_hidden()
+    await monitor.button("Show more").click()
+    await expect(monitor.button("Show more")).to_be_hidden()
     assert await monitor.rows.count() > before
     await expect(monitor.rows.last).to_contain_text("Robot registered")
     await monitor.past_search.fill("#21")
     await monitor.past_search.press("Enter")
     await expect(monitor.found.locator("h2")).to_have_text("Order 21")
     await monitor.look_back("order?n=77")
-    await expect(monitor.found).to_contain_text("Nothing is kept of order 77.")
+    await expect(monitor.found).to_contain_text("Nothing is stored about order 77.")
 
 
 async def test_a_robots_day(bar: Bar, visitors: Visitors) -> None:
@@ -124,7 +124,7 @@ async def test_a_robots_day(bar: Bar, visitors: Visitors) -> None:
     order = monitor.found.locator(".hours [data-span=trouble]")
     await expect(order).to_have_attribute("href", "#order?n=1")
     await monitor.page.get_by_role("link", name="←").click()
-    await expect(monitor.found).to_contain_text("This robot was not there on this day.")
+    await expect(monitor.found).to_contain_text("This robot was not there that day.")
 
 
 async def test_robots_of_one_name(visitors: Visitors) -> None:
@@ -161,7 +161,7 @@ async def test_statistics(bar: Bar, visitors: Visitors) -> None:
     await evening.close()
     monitor = await visitors.operator()
     await monitor.page.get_by_role("link", name="Statistics").click()
-    await expect(monitor.found).to_contain_text("No orders in this time.")
+    await expect(monitor.found).to_contain_text("No orders in this time span.")
     await monitor.page.get_by_role("link", name="Yesterday").click()
     await expect(monitor.rows.locator("th")).to_have_text(["18:00", "19:00"])
     cells = monitor.rows.first.locator("td")
@@ -213,7 +213,7 @@ async def test_it_is_loaded_when_it_is_opened(visitors: Visitors) -> None:
     await expect(monitor.past).to_have_text("The service could not be reached.")
     await monitor.page.unroute("**/css/history.css")
     await monitor.page.get_by_role("link", name="Statistics").click()
-    await expect(monitor.found).to_contain_text("No orders in this time.")
+    await expect(monitor.found).to_contain_text("No orders in this time span.")
 
 
 async def test_what_is_missing_is_said(visitors: Visitors) -> None:
@@ -234,7 +234,7 @@ async def test_what_is_missing_is_said(visitors: Visitors) -> None:
     await monitor.look_back("history")
     await expect(monitor.found.locator(".gaps li")).to_have_text(
         [
-            re.compile(r"^7 events could not be kept, from .* to .*$"),
+            re.compile(r"^7 events could not be stored, from .* to .*$"),
             re.compile("^Some events may be missing: .* history/segment-1.gz .* byte 12 .CRC..$"),
         ]
     )

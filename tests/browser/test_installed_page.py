@@ -80,7 +80,7 @@ async def test_an_order_without_the_bar(bar: Bar, visitors: Visitors) -> None:
     await expect(phone.headline).to_have_text("1 ahead of you")
     await expect(phone.ticket).to_contain_text("Gin Tonic for Ada")
     await expect(phone.banner).to_have_text(
-        re.compile(r"^Connection lost. Trying again… As of \d\d:\d\d.$")
+        re.compile(r"^Connection lost. Reconnecting… As of \d\d:\d\d.$")
     )
     await expect(phone.ticket).to_have_attribute("data-stale", "true")
     await has_all_pictures(phone.page)

@@ -20,12 +20,12 @@ GUESTS = {
         "on_hold": "Waiting for the bar",
         "paused": "The bar is taking a short break. You keep your place.",
         "no_worker": "No robot is on duty right now. You keep your place.",
-        "no_able_worker": "No robot here makes this right now. You keep your place until one does.",
+        "no_able_worker": "No robot can make this right now. You keep your place until one can.",
         "worker_aside": "The robot that makes this is out of service right now. "
         "You keep your place.",
         "matching": "A robot is getting ready for your drink.",
-        "spoken": "Order 3: Waiting for a robot. No robot here makes this right now. "
-        "You keep your place until one does.",
+        "spoken": "Order 3: Waiting for a robot. No robot can make this right now. "
+        "You keep your place until one can.",
     },
     "de": {
         "next": "Du bist als Nächstes dran",
@@ -171,7 +171,7 @@ async def test_a_priority(bar: Bar, visitors: Visitors) -> None:
     phone = await visitors.phone(f"?order={ids[2]}")
     await phone.queue.locator("summary").click()
     await expect(phone.headline).to_have_text("2 ahead of you")
-    await monitor.button("Change the priority of order 3").click()
+    await monitor.button("Set priority of order 3").click()
     choice = monitor.page.get_by_role("combobox", name="Priority")
     await expect(choice).to_be_focused()
     await expect(choice).to_have_value("3")
@@ -191,4 +191,4 @@ async def test_a_priority(bar: Bar, visitors: Visitors) -> None:
     await board.shows(next=[1, 2, 3])
     bar.begin()
     await monitor.shelf("Being mixed").click()
-    await expect(monitor.button("Change the priority of order 1")).to_have_count(0)
+    await expect(monitor.button("Set priority of order 1")).to_have_count(0)

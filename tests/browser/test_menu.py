@@ -41,11 +41,11 @@ async def test_the_operators_menu(browser: Browser, tmp_path: Path, locale: str,
 
 
 NOT_MADE = {
-    "en-GB": "No robot here makes this right now",
+    "en-GB": "No robot can make this right now",
     "de-DE": "Das macht hier gerade kein Roboter",
 }
 CHOSEN_NOT_MADE = {
-    "en-GB": "No robot here makes Mojito right now. Please choose another drink.",
+    "en-GB": "No robot can make Mojito right now. Please choose another drink.",
     "de-DE": "Mojito macht hier gerade kein Roboter. Such dir bitte etwas anderes aus.",
 }
 CHOSEN_IS_BACK = {"en-GB": "Mojito is available again.", "de-DE": "Mojito gibt es jetzt wieder."}
@@ -118,6 +118,6 @@ async def test_a_link_to_a_drink_that_no_robot_makes(bar: Bar, visitors: Visitor
     await phone.name.fill("Ada")
     await phone.button("Order Gin Tonic").click()
     await phone.shows("assigned")
-    await phone.button("Another drink").click()
+    await phone.button("Order another").click()
     await expect(phone.drink("Gin Tonic")).to_be_checked()
     await shows_unavailable(phone, "Mojito", "Cuba Libre", "Margarita", "Virgin Colada", "Lemonade")

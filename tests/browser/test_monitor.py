@@ -141,8 +141,8 @@ async def test_an_order_is_found_by_its_number(bar: Bar, visitors: Visitors) -> 
     await monitor.shows_orders(621)
     await expect(monitor.orders).to_contain_text("Ann")
     await expect(monitor.orders).to_contain_text("place 621")
-    await monitor.act("Move order 621 to the front", "Yes, to the front", "birthday")
-    await expect(monitor.button("Move order 621 to the front")).to_be_hidden()
+    await monitor.act("Move to front: order 621", "Yes, move it", "birthday")
+    await expect(monitor.button("Move to front: order 621")).to_be_hidden()
     await monitor.act("Cancel order 621", "Yes, cancel it", "gone home")
     await expect(monitor.orders).to_contain_text("Cancelled")
     await expect(monitor.orders).to_contain_text("gone home")
@@ -303,8 +303,8 @@ async def test_the_chart_has_the_last_hour_at_once(bar: Bar, visitors: Visitors)
     monitor = await visitors.operator()
     await expect(monitor.chart.locator("polyline")).to_have_count(2)
     await expect(monitor.chart).to_have_accessible_name(
-        "In the last hour 30 orders were received and 30 were served. "
-        "Most recently the median wait for a robot was 3:00 minutes, "
+        "In the last hour, 30 orders were received and 30 were served. "
+        "Most recently, the median wait for a robot was 3:00 minutes, "
         "and 90 % waited less than 3:00."
     )
     await expect(monitor.tile("p50")).to_have_text("2:00")

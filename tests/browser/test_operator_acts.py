@@ -83,7 +83,7 @@ async def test_enter_twice_does_nothing_final(bar: Bar, visitors: Visitors) -> N
     await bar.robot()
     await bar.order("Ann", "Ben", "Cleo", "Dan")
     await monitor.shelf_shows("Waiting", 2, 3, 4)
-    for name in ("Cancel order 4", "Move order 4 to the front"):
+    for name in ("Cancel order 4", "Move to front: order 4"):
         await twice(monitor, name)
     await monitor.shelf("Being mixed").click()
     await twice(monitor, "Put back order 1")
@@ -164,12 +164,12 @@ async def test_move_to_the_front(bar: Bar, visitors: Visitors) -> None:
     """The order becomes the next one: on the monitor, on the board, and for the robot."""
     monitor, board = await visitors.operator(), await visitors.television()
     await bar.order("Ann", "Ben", "Cleo")
-    await expect(monitor.button("Move order 1 to the front")).to_be_hidden()
-    await monitor.act("Move order 3 to the front", "Yes, to the front", "birthday")
+    await expect(monitor.button("Move to front: order 1")).to_be_hidden()
+    await monitor.act("Move to front: order 3", "Yes, move it", "birthday")
     await expect(monitor.said).to_have_text("Order 3 is next.")
     await monitor.shelf_shows("Waiting", 3, 1, 2)
-    await expect(monitor.button("Move order 3 to the front")).to_be_hidden()
-    await expect(monitor.button("Move order 1 to the front")).to_be_visible()
+    await expect(monitor.button("Move to front: order 3")).to_be_hidden()
+    await expect(monitor.button("Move to front: order 1")).to_be_visible()
     await board.shows(next=[3, 1, 2])
     bar.begin()
     await bar.sees(3, "assigned")
@@ -180,7 +180,7 @@ async def test_no_priorities(bar: Bar, visitors: Visitors) -> None:
     await bar.order("Ann", "Ben")
     monitor = await visitors.operator()
     buttons = monitor.orders.last.get_by_role("button")
-    await expect(buttons).to_have_text(["To the front", "Cancel"])
+    await expect(buttons).to_have_text(["Move to front", "Cancel"])
 
 
 async def test_set_a_robot_aside_and_bring_it_back(bar: Bar, visitors: Visitors) -> None:
@@ -226,7 +226,7 @@ async def test_cancel_what_is_being_mixed(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.orders).to_contain_text("40 %: adding gin")
     await expect(monitor.worker("Robot Ada")).to_contain_text("40 %: adding gin")
     await monitor.act("Cancel order 1", "Yes, ask it to stop", "no more mint")
-    await expect(monitor.said).to_have_text("The robot of order 1 is asked to stop.")
+    await expect(monitor.said).to_have_text("The robot making order 1 is asked to stop.")
     await expect(monitor.orders).to_contain_text("asked to stop no more mint")
     await expect(monitor.worker("Robot Ada")).to_contain_text("asked to stop")
     await expect(monitor.events.first).to_contain_text("Robot asked to stop")
@@ -248,7 +248,7 @@ async def test_a_cancel_that_a_robot_came_before(bar: Bar, visitors: Visitors) -
     bar.begin()
     await bar.sees(1, "assigned")
     await monitor.button("Yes, cancel it").click()
-    await expect(monitor.said).to_have_text("The robot of order 1 is asked to stop.")
+    await expect(monitor.said).to_have_text("The robot making order 1 is asked to stop.")
 
 
 async def test_an_action_that_became_impossible(bar: Bar, visitors: Visitors) -> None:
@@ -256,11 +256,11 @@ async def test_an_action_that_became_impossible(bar: Bar, visitors: Visitors) ->
     visitors.expect_network_errors = True
     monitor = await visitors.operator()
     await bar.order("Ann", "Ben")
-    await monitor.button("Move order 2 to the front").click()
+    await monitor.button("Move to front: order 2").click()
     bar.begin()
     bar.begin("Robot Bert")
     await bar.sees(2, "assigned")
-    await monitor.button("Yes, to the front").click()
+    await monitor.button("Yes, move it").click()
     await expect(monitor.wrong).to_have_text(
         "That was not possible: cannot move: the job is assigned."
     )

@@ -56,7 +56,7 @@ async def test_five_orders_reach_the_right_robots_in_order(bar: Bar, visitors: V
         assert await phone.place("Gin Tonic", name) == number
         await phone.shows("assigned" if number <= 2 else "waiting")
         if number < 5:
-            await phone.button("Another drink").click()
+            await phone.button("Order another").click()
     await expect(phone.headline).to_have_text("2 ahead of you")
     for robot, ahead in ((bert, "1 ahead of you"), (ada, "You are next"), (ada, "Being mixed")):
         robot.finish()
@@ -300,7 +300,7 @@ async def test_cancel_while_it_is_mixed(bar: Bar, visitors: Visitors) -> None:
         order_id = await phone.order_id()
         await bar.make_progress(order_id, 40, "adding gin")
         await phone.button("Cancel").click()
-        await expect(phone.dialog).to_contain_text("We will ask the robot to stop.")
+        await expect(phone.dialog).to_contain_text("We’ll ask the robot to stop.")
         await phone.button("Yes, cancel it").click()
         await expect(phone.headline).to_have_text("Asking the robot to stop…")
         await expect(phone.button("Cancel")).to_be_hidden()
@@ -370,7 +370,7 @@ async def test_a_failure_has_a_text_for_customers(bar: Bar, visitors: Visitors) 
     await bar.fail(await phone.order_id(), robot, "E_NO_ICE")
     await phone.shows("failed")
     await expect(phone.note).to_have_text(
-        "Sorry, we could not make your drink. Please ask at the bar."
+        "Sorry, we couldn’t make your drink. Please ask at the bar."
     )
 
 
@@ -432,7 +432,7 @@ async def test_german(bar: Bar, visitors: Visitors) -> None:
     robot.finish()
     await expect(phone.headline).to_have_text("Fertig!")
     await expect(phone.page).to_have_title("Fertig! · #1 · Roboter-Bar")
-    await expect(phone.button("Noch ein Drink")).to_be_visible()
+    await expect(phone.button("Noch etwas bestellen")).to_be_visible()
 
 
 async def test_a_rejection_has_a_text_for_customers(visitors: Visitors) -> None:
@@ -483,7 +483,7 @@ async def test_a_reload_changes_nothing(bar: Bar, visitors: Visitors) -> None:
     await phone.page.reload()
     await phone.shows("waiting")
     await expect(phone.number).to_have_text("1")
-    await phone.button("Another drink").click()
+    await phone.button("Order another").click()
     await expect(phone.name).to_have_value("Ada")
     await expect(phone.page.get_by_role("radio", name="Bee")).to_be_checked()
     assert bar.proxy.count("POST /submit-job") == 1

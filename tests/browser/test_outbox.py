@@ -31,7 +31,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 async def test_no_link_without_destinations(visitors: Visitors) -> None:
-    """A service that tells nobody has no such view among its links; its address says so."""
+    """Without webhooks and subscriptions there is no link to this view; its address says so."""
     monitor = await visitors.operator()
     await expect(monitor.page.get_by_role("link", name=re.compile("Outbox"))).to_have_count(0)
     await monitor.page.evaluate("() => { location.hash = 'outbox' }")
@@ -47,7 +47,7 @@ async def test_what_is_pending_and_why(bar: Bar, receiver: Receiver, visitors: V
     display, till = monitor.webhooks.first, monitor.webhooks.last
     await expect(display).to_contain_text(re.compile(r"/display\s*job\.\*\s*Delivering\s*nothing"))
     await expect(till).to_contain_text(re.compile("Trying again.*503.*failing since .*next try in"))
-    await expect(till).to_contain_text(re.compile("1 event.*the oldest of"))
+    await expect(till).to_contain_text(re.compile("1 event.*oldest from"))
     await expect(display.get_by_role("button")).to_have_count(0)
 
 
@@ -58,7 +58,7 @@ async def test_sending_again(bar: Bar, receiver: Receiver, visitors: Visitors) -
     await monitor.page.get_by_role("link", name="Outbox").click()
     receiver.answer = OK
     await monitor.button(f"Send again to {receiver.url('till')}").click()
-    await expect(monitor.said).to_have_text(f"{receiver.url('till')} is being told again.")
+    await expect(monitor.said).to_have_text(f"Sending to {receiver.url('till')} again.")
     await expect(monitor.webhooks.last).to_contain_text("Delivering")
     await expect(monitor.webhooks.last).to_contain_text("nothing")
     assert [each.said["type"] for each in receiver.of_path("till")][-1] == "job.submitted"
@@ -76,7 +76,7 @@ async def test_dropping(bar: Bar, receiver: Receiver, visitors: Visitors) -> Non
     await expect(monitor.webhooks.last).to_contain_text("Trying again")
     await drop.click()
     await monitor.button("Yes, drop it").click()
-    await expect(monitor.said).to_contain_text("is dropped.")
+    await expect(monitor.said).to_contain_text("was dropped.")
     await expect(monitor.webhooks.last).to_contain_text("nothing")
     receiver.answer = OK
     await bar.order("Grace")
@@ -128,7 +128,7 @@ async def test_dropping_a_message(bar: Bar, receiver: Receiver, visitors: Visito
     await monitor.button("Drop the message about order 1").click()
     await expect(monitor.reason).to_be_hidden()
     await monitor.button("Yes, drop it").click()
-    await expect(monitor.said).to_have_text("The message about order 1 is dropped.")
+    await expect(monitor.said).to_have_text("The message about order 1 was dropped.")
     await expect(monitor.phones).to_have_count(0)
     tried, receiver.answer = len(receiver.received), OK
     await order.finish(bar.service.base_url)

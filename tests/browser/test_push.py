@@ -28,7 +28,7 @@ TITLES = {
         "late": ("Order 42: Taking longer than usual", ""),
         "failed": (
             "Order 42: Something went wrong",
-            "Sorry, we could not make your drink. Please ask at the bar.",
+            "Sorry, we couldn’t make your drink. Please ask at the bar.",
         ),
     },
     "de": {
@@ -44,7 +44,7 @@ TITLES = {
 }
 """By language and kind: the title of a notification, and its text."""
 
-ON = "We will notify you, even if you close this page."
+ON = "We’ll notify you, even if you close this page."
 KEY = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
 """A public key that no bar has."""
 
@@ -136,7 +136,7 @@ async def test_an_order_is_told_by_push(
     await worker.shows("Bestellung 1: Fertig!")
 
     order_id = await phone.order_id()
-    await phone.button("Noch ein Drink").click()
+    await phone.button("Noch etwas bestellen").click()
     await worker.click(order_id)
     await expect(phone.headline).to_have_text("Fertig!")
     page_url = f"{phone.base_url}public/order_drink.html"
@@ -174,7 +174,7 @@ async def test_a_browser_subscribes_once(
     await phone.button("Notify me").click()
     await expect(phone.notified).to_have_text(ON)
     first = await phone.order_id()
-    await phone.button("Another drink").click()
+    await phone.button("Order another").click()
     await phone.place()
     await expect(phone.notified).to_have_text(ON)
     assert await phone.page.evaluate("subscribed.length") == 1
@@ -237,7 +237,7 @@ async def test_without_https(bar: Bar, visitors: Visitors) -> None:
     phone.base_url = phone.base_url.replace("127.0.0.1", PLAIN_HOST)
     await phone.open()
     await phone.place()
-    await expect(phone.notified).to_have_text(re.compile("Keep this page open: .* has no HTTPS"))
+    await expect(phone.notified).to_have_text(re.compile("keep this page open: .* has no HTTPS"))
     await expect(phone.button("Notify me")).to_be_hidden()
     await phone.cancel()
     await phone.shows("cancelled")
@@ -256,7 +256,7 @@ async def test_without_the_internet(
     await phone.open()
     await phone.place()
     await expect(phone.notified).to_have_text(
-        re.compile("Keep this page open: .* the internet cannot be reached"), timeout=20_000
+        re.compile("keep this page open: the internet can’t be reached"), timeout=20_000
     )
     robot = bar.begin()
     await phone.shows("assigned")
@@ -278,7 +278,7 @@ async def test_a_push_service_that_the_bar_does_not_call(
     phone = await customer.phone.open()
     await phone.place()
     await expect(phone.notified).to_have_text(
-        re.compile("Keep this page open: .* the bar cannot send messages to this browser")
+        re.compile("keep this page open: the bar can’t send messages to this browser")
     )
     bar.begin()
     await phone.shows("assigned")
@@ -298,15 +298,15 @@ async def test_an_order_that_three_phones_follow(
             assert answer.status == 204
     customer = await Subscriber.come(visitors, push_service, permissions=["notifications"])
     phone = await customer.phone.open(f"?order={order_id}")
-    await expect(phone.notified).to_contain_text("the bar cannot send messages to this browser")
-    await phone.button("Another drink").click()
+    await expect(phone.notified).to_contain_text("the bar can’t send messages to this browser")
+    await phone.button("Order another").click()
     await phone.place()
     await expect(phone.notified).to_have_text(ON)
 
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(503, ""), (404, "the bar cannot send messages to this browser")],
+    [(503, ""), (404, "the bar can’t send messages to this browser")],
     ids=["away", "without-push"],
 )
 async def test_a_bar_that_gives_no_key(
@@ -348,7 +348,7 @@ async def test_a_customer_who_does_not_want_notifications(
 @pytest.mark.parametrize(
     ("device", "words"),
     [("Object.defineProperty(navigator, 'standalone', { value: false });", "your home screen"),
-     ("", "in this browser")],
+     ("", "this browser can’t do it otherwise")],
     ids=["ios", "another"],
 )  # fmt: skip
 async def test_browsers_without_push(visitors: Visitors, device: str, words: str) -> None:

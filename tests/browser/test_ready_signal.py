@@ -62,7 +62,7 @@ async def test_notification(bar: Bar, visitors: Visitors) -> None:
     await phone.shows("assigned")
     await phone.button("Notify me").click()
     await expect(phone.button("Notify me")).to_be_hidden()
-    await expect(phone.notified).to_contain_text("in this browser")
+    await expect(phone.notified).to_contain_text("this browser can’t do it otherwise")
     await phone.page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
     assert await phone.page.evaluate("notices") == []
     robot.finish()

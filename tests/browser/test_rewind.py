@@ -164,7 +164,7 @@ async def test_a_shared_link(bar: Bar, visitors: Visitors) -> None:
     await look_at(monitor, 60)
     await expect(monitor.tile("waiting")).to_have_text("1")
     await monitor.button("Copy link").click()
-    await expect(monitor.said).to_have_text("The link to this second is copied.")
+    await expect(monitor.said).to_have_text("Link to this second copied.")
     link = str(await monitor.page.evaluate("navigator.clipboard.readText()"))
     assert "token" not in link
     other = await visitors.blank_desk()
@@ -210,7 +210,7 @@ async def test_on_from_a_moment_that_is_not_kept(bar: Bar, visitors: Visitors) -
 
 
 async def test_links_to_other_times(bar: Bar, visitors: Visitors) -> None:
-    """A plus sign in a zone stays one; of what is no time, nothing else is shown."""
+    """A plus sign in a zone stays one; for something that is not a time, nothing else is shown."""
     await begin(bar)
     monitor = await visitors.operator()
     at = datetime.fromtimestamp(opening().timestamp() + 60, timezone(timedelta(hours=1)))
@@ -220,7 +220,9 @@ async def test_links_to_other_times(bar: Bar, visitors: Visitors) -> None:
     await monitor.is_live()
     await monitor.page.evaluate("location.hash = 'rewind?at=Friday'")
     wrong = monitor.rewound.get_by_role("alert")
-    await expect(wrong).to_have_text("“Friday” is no time, such as 2024-11-24T01:39:00Z.")
+    await expect(wrong).to_have_text(
+        "“Friday” is not a time. Use a form like 2024-11-24T01:39:00Z."
+    )
     await expect(monitor.rewound.locator("h2")).to_have_text("The monitor as it was")
 
 
@@ -228,7 +230,7 @@ async def test_nothing_has_happened_yet(visitors: Visitors) -> None:
     """A new service says that there is nothing to see; so it does in German."""
     monitor = await visitors.operator()
     await monitor.page.get_by_role("link", name="Rewind").click()
-    await expect(monitor.rewound).to_contain_text("Nothing has happened yet")
+    await expect(monitor.rewound).to_contain_text("There is no history to show yet.")
     monitor = await visitors.blank_desk()
     await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de#rewind")
-    await expect(monitor.rewound).to_contain_text("Es ist noch nichts geschehen")
+    await expect(monitor.rewound).to_contain_text("Es gibt noch keinen Verlauf.")

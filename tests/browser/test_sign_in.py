@@ -107,7 +107,7 @@ async def test_an_order_has_the_token_of_its_link(bar: Bar, visitors: Visitors) 
     await phone.place("Margarita")
     assert SUBMIT_TOKEN not in await phone.page.evaluate(KEPT)
     await phone.page.reload()
-    await phone.button("Another drink").click()
+    await phone.button("Order another").click()
     await phone.place("Lemonade")
     assert len(await bar.orders()) == 2
 
@@ -115,7 +115,7 @@ async def test_an_order_has_the_token_of_its_link(bar: Bar, visitors: Visitors) 
 async def test_a_missing_token_is_reported_at_once(visitors: Visitors) -> None:
     """Before the form is filled in."""
     phone = await visitors.phone()
-    await expect(phone.page.locator("#closed")).to_contain_text("Please scan it again.")
+    await expect(phone.page.locator("#closed")).to_contain_text("please scan the code at the bar.")
     await expect(phone.submit).to_be_hidden()
     await expect(phone.name).to_be_hidden()
 
@@ -126,4 +126,4 @@ async def test_an_order_with_a_wrong_token_says_what_to_do(visitors: Visitors) -
     phone = await visitors.phone("?token=submit-token-2")
     await phone.order()
     await phone.shows("rejected")
-    await expect(phone.note).to_contain_text("Please scan it again.")
+    await expect(phone.note).to_contain_text("please scan the code at the bar.")

@@ -78,7 +78,7 @@ async def test_from_the_sign_in_to_ten_orders(bar: Bar, visitors: Visitors) -> N
         if n == 5:
             bar.proxy.go_offline()
             await expect(tablet.link).to_have_text("Reconnecting…")
-            await expect(tablet.note).to_contain_text("comes back by itself")
+            await expect(tablet.note).to_contain_text("Reconnecting automatically")
         await tablet.button("Ready").click()
         if n == 5:
             bar.proxy.go_online()
@@ -176,14 +176,14 @@ async def test_cannot(bar: Bar, visitors: Visitors) -> None:
     tablet = await at_work(visitors)
     [first, second] = await bar.order("Bea", "Cleo")
     await tablet.accept(1)
-    await tablet.button("Cannot").click()
-    await tablet.button("Go on making it").click()
-    await tablet.button("Cannot").click()
+    await tablet.button("Can’t make it").click()
+    await tablet.button("Keep making it").click()
+    await tablet.button("Can’t make it").click()
     await tablet.dialog.get_by_label("Reason").fill("no mint")
-    await tablet.button("It cannot be made").click()
+    await tablet.button("Say it can’t be made").click()
     await tablet.accept(2)
-    await tablet.button("Cannot").click()
-    await tablet.button("Someone else makes it").click()
+    await tablet.button("Can’t make it").click()
+    await tablet.button("Give it to someone else").click()
     await tablet.shows("offered", 2)
     failed = await bar.service.job(first)
     assert (failed["state"], failed["reason"]) == ("failed", "no mint")
@@ -191,7 +191,7 @@ async def test_cannot(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_a_customer_cancels(bar: Bar, visitors: Visitors) -> None:
-    """Whoever makes it is asked to stop, and says whether it is too late."""
+    """The person making it is asked to stop, and says whether it is too late."""
     tablet = await at_work(visitors)
     [first, second] = await bar.order("Bea", "Cleo")
     await tablet.accept(1)
@@ -300,7 +300,7 @@ async def test_sound_is_off_until_it_is_switched_on(bar: Bar, visitors: Visitors
 
 
 async def test_finishing(bar: Bar, visitors: Visitors) -> None:
-    """Whoever finishes in the middle of an order makes that one first, and leaves the line."""
+    """Finishing in the middle of an order: that one is made first, then they leave the line."""
     tablet = await at_work(visitors)
     await bar.order("Bea", "Cleo")
     await tablet.accept(1)

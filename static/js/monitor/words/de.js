@@ -136,15 +136,15 @@ export const words = {
 
   // Aktionen
   acts: {
-    cancel: 'Stornieren', stop: 'Stornieren', back: 'Neu einreihen', first: 'Nach vorn', priority: 'Priorität',
+    cancel: 'Stornieren', stop: 'Stornieren', back: 'Neu einreihen', first: 'Vorziehen', priority: 'Priorisieren',
     aside: 'Außer Dienst', bring: 'In Dienst', drop: 'Entfernen',
   },
   act: {
     cancel: (n) => `Bestellung ${n} stornieren`,
     stop: (n) => `Bestellung ${n} stornieren`,
     back: (n) => `Bestellung ${n} neu einreihen`,
-    first: (n) => `Bestellung ${n} nach vorn stellen`,
-    priority: (n) => `Priorität von Bestellung ${n} ändern`,
+    first: (n) => `Bestellung ${n} vorziehen`,
+    priority: (n) => `Bestellung ${n} priorisieren`,
     aside: (name) => `${name} außer Dienst nehmen`,
     bring: (name) => `${name} wieder in Dienst nehmen`,
     drop: (name) => `${name} entfernen`,
@@ -152,9 +152,9 @@ export const words = {
   ask: {
     pause: () => 'Bar pausieren?',
     cancel: (n) => `Bestellung ${n} stornieren?`,
-    stop: (n) => `Bestellung ${n} stornieren, die gerade gemixt wird?`,
+    stop: (n) => `Bestellung ${n} wird gerade gemixt. Stornieren?`,
     back: (n) => `Bestellung ${n} neu einreihen?`,
-    first: (n) => `Bestellung ${n} nach vorn stellen?`,
+    first: (n) => `Bestellung ${n} vorziehen?`,
     priority: (n) => `Priorität von Bestellung ${n} ändern?`,
     aside: (name) => `${name} außer Dienst nehmen?`,
     drop: (name) => `${name} entfernen?`,
@@ -162,20 +162,20 @@ export const words = {
   consequence: {
     pause: 'Bestellungen werden weiter angenommen, aber kein Roboter bekommt eine. Du kannst das rückgängig machen.',
     cancel: 'Der Gast erfährt, dass es keinen Drink gibt. Das lässt sich nicht rückgängig machen.',
-    stop: 'Der Roboter wird gebeten aufzuhören, und der Gast sieht das. Ist es zu spät, wird der Drink ausgegeben.',
-    back: 'Sie kommt an ihren Platz in der Schlange zurück und geht an einen anderen Roboter. Hat dieser sie doch, gibt es vielleicht zwei Drinks.',
+    stop: 'Der Roboter wird gebeten aufzuhören, und der Gast sieht das. Ist es zu spät, wird der Drink wie gewohnt ausgegeben.',
+    back: 'Sie kommt an ihren Platz in der Schlange zurück und geht an einen anderen Roboter. Macht der bisherige sie doch, gibt es vielleicht zwei Drinks.',
     first: 'Sie kommt als Nächste dran, vor allen anderen.',
     priority: '0 kommt zuerst dran, 7 zuletzt. Je länger eine Bestellung wartet, desto weiter rückt sie auf. Du kannst das rückgängig machen.',
     aside: 'Er bekommt keine Bestellungen, bis du ihn wieder in Dienst nimmst.',
     drop: 'Sein Callback wird vergessen, und der Roboter muss sich neu anmelden.',
   },
   yes: {
-    pause: 'Ja, pausieren', cancel: 'Ja, stornieren', stop: 'Ja, bitte aufhören', back: 'Ja, neu einreihen',
-    first: 'Ja, nach vorn', priority: 'Ja, ändern', aside: 'Ja, außer Dienst', drop: 'Ja, entfernen',
+    pause: 'Ja, pausieren', cancel: 'Ja, stornieren', stop: 'Ja, darum bitten', back: 'Ja, neu einreihen',
+    first: 'Ja, vorziehen', priority: 'Ja, ändern', aside: 'Ja, außer Dienst', drop: 'Ja, entfernen',
   },
   no: 'Nein, so lassen',
   priority: 'Priorität',
-  priorityName: (n) => ({ 0: '0: zuerst', 3: '3: üblich', 7: '7: zuletzt' })[n] ?? n,
+  priorityName: (n) => ({ 0: '0: zuerst', 3: '3: normal', 7: '7: zuletzt' })[n] ?? n,
   why: 'Grund (optional)',
   who: 'Dein Name (optional)',
   did: {
@@ -195,5 +195,5 @@ export const words = {
   dismiss: 'Schließen',
   lastAction: 'Letzte Aktion',
   refusedAct: (text) => `Das ging nicht: ${text}.`,
-  unreached: 'Der Dienst ist nicht erreichbar. Vielleicht ist es trotzdem geschehen.',
+  unreached: 'Der Dienst ist nicht erreichbar. Vielleicht hat es trotzdem geklappt.',
 };

@@ -3,7 +3,7 @@ export const words = {
   aheadShort: (n) => (n ? `${n} vor dir` : 'Als Nächstes'),
   about: (lowMin, highMin) => `etwa ${lowMin < highMin ? `${lowMin}–${highMin}` : highMin} Min.`,
   late: 'Dauert länger als sonst',
-  // Nach Grund; wer hinter anderen steht, erfährt, wie viele es sind
+  // Nach Grund; wie viele noch vor einem sind, sagt die Überschrift
   whyWaiting: {
     paused: 'Die Bar macht kurz Pause. Du behältst deinen Platz.',
     no_worker: 'Gerade ist kein Roboter im Dienst. Du behältst deinen Platz.',
@@ -11,11 +11,11 @@ export const words = {
     worker_aside: 'Der Roboter, der das macht, ist gerade außer Dienst. Du behältst deinen Platz.',
     matching: 'Ein Roboter macht sich gerade für deinen Drink bereit.',
   },
-  stopping: 'Ist es zu spät, wird dein Drink ganz normal fertig.',
+  stopping: 'Ist es zu spät, bekommst du deinen Drink wie gewohnt.',
   readyAnyway: 'Zum Stornieren war es zu spät.',
   again: 'Neu bestellen',
   confirmText: 'Du verlierst deinen Platz in der Schlange.',
-  confirmStop: 'Wir bitten den Roboter aufzuhören. Ist es zu spät, wird dein Drink ganz normal fertig.',
+  confirmStop: 'Wir bitten den Roboter aufzuhören. Ist es zu spät, bekommst du deinen Drink wie gewohnt.',
   tooLate: 'Zu spät: Dein Drink wird schon gemixt.',
   // Nach Phase (siehe order/tracked_order.js); `unserved`, `paused` und `stopping`: siehe order/ticket.js
   head: {
@@ -36,7 +36,7 @@ export const words = {
   },
   // Auch nach Phase; `busy` sagt mehr zu `unsent`: siehe order/ticket.js
   note: {
-    unsent: 'Sie wird gesendet, sobald die Verbindung wieder steht.',
+    unsent: 'Wir senden deine Bestellung, sobald die Verbindung wieder steht.',
     busy: 'An der Bar ist viel los. Wir versuchen es weiter.',
     unsentTooLong: 'Deine Bestellung wurde nicht gesendet. Jetzt senden?',
     done: 'Komm an die Bar und such dein Logo.',
@@ -49,11 +49,11 @@ export const words = {
   // Wie ein Gast benachrichtigt wird, oder warum nur auf der offenen Seite
   notified: {
     on: 'Wir sagen dir Bescheid, auch wenn du diese Seite schließt.',
-    insecure: 'Lass diese Seite offen: Nur dann kann sie dir Bescheid sagen, denn diese Bar hat kein HTTPS.',
-    unreachable: 'Lass diese Seite offen: Nur dann kann sie dir Bescheid sagen, denn das Internet ist nicht erreichbar.',
-    unsupported: 'Lass diese Seite offen: In diesem Browser kann sie dir nur dann Bescheid sagen.',
-    refused: 'Lass diese Seite offen: Nur dann kann sie dir Bescheid sagen, denn die Bar kann diesem Browser nichts schicken.',
-    denied: 'Benachrichtigungen sind blockiert. Erlaube sie in den Einstellungen des Browsers, oder lass diese Seite offen.',
+    insecure: 'Damit wir dir Bescheid sagen können, lass diese Seite offen: Diese Bar hat kein HTTPS.',
+    unreachable: 'Damit wir dir Bescheid sagen können, lass diese Seite offen: Das Internet ist nicht erreichbar.',
+    unsupported: 'Damit wir dir Bescheid sagen können, lass diese Seite offen: Mit diesem Browser geht es nur so.',
+    refused: 'Damit wir dir Bescheid sagen können, lass diese Seite offen: Die Bar kann diesem Browser nichts schicken.',
+    denied: 'Benachrichtigungen sind blockiert. Erlaube sie in den Einstellungen des Browsers oder lass diese Seite offen.',
     homeScreen: 'Damit wir dir Bescheid sagen können: Tipp auf „Teilen“, dann auf „Zum Home-Bildschirm“.',
   },
 };

@@ -2,8 +2,8 @@
 export const words = {
   outbox: {
     title: 'Postausgang',
-    asking: 'Wird abgefragt …',
-    refused: (why) => `Der Dienst sagt: ${why}.`,
+    asking: 'Wird geladen …',
+    refused: (why) => `Das ging nicht: ${why}.`,
     states: { delivering: 'Wird zugestellt', retrying: 'Neuer Versuch', disabled: 'Angehalten' },
     retry: (duration) => `nächster Versuch in ${duration}`,
   },
@@ -17,7 +17,7 @@ export const words = {
     nothing: 'nichts',
     more: (n) => (n === 1 ? '1 Ereignis' : `${n} Ereignisse`),
     most: (n) => `höchstens ${n}`,
-    oldest: (time) => `das älteste von ${time}`,
+    oldest: (time) => `das älteste vom ${time}`,
     since: (time) => `schlägt fehl seit ${time}`,
     configured: 'aus der Einstellungsdatei',
   },
@@ -49,7 +49,7 @@ export const words = {
     drop_message: (n) => `Nachricht zu Bestellung ${n} verwerfen?`,
   },
   consequence: {
-    drop_pending: 'Diese Ereignisse werden dort nie gemeldet, und es geht mit dem nächsten weiter. Im Verlauf bleiben sie.',
+    drop_pending: 'Diese Ereignisse kommen dort nie an; mit dem nächsten geht es weiter. Im Verlauf bleiben sie.',
     drop_message: 'Das Handy bekommt diese Nachricht nie, spätere schon. Die Bestellung ist davon nicht betroffen.',
   },
   yes: {
@@ -57,8 +57,8 @@ export const words = {
   },
   did: {
     go_on: (url) => `An ${url} wird wieder gesendet.`,
-    drop_pending: (url) => `Was für ${url} ausstand, ist verworfen.`,
+    drop_pending: (url) => `Was für ${url} ausstand, wurde verworfen.`,
     tell_again: (n) => `Die Nachricht zu Bestellung ${n} wird erneut gesendet.`,
-    drop_message: (n) => `Die Nachricht zu Bestellung ${n} ist verworfen.`,
+    drop_message: (n) => `Die Nachricht zu Bestellung ${n} wurde verworfen.`,
   },
 };

@@ -2,22 +2,22 @@
 export const words = {
   outbox: {
     title: 'Outbox',
-    asking: 'Looking …',
-    refused: (why) => `The service says: ${why}.`,
+    asking: 'Loading…',
+    refused: (why) => `That was not possible: ${why}.`,
     states: { delivering: 'Delivering', retrying: 'Trying again', disabled: 'Stopped' },
     retry: (duration) => `next try in ${duration}`,
   },
   webhooks: {
     title: 'Webhooks',
     none: 'There are no webhooks.',
-    url: 'Tells',
+    url: 'URL',
     events: 'Events',
     state: 'State',
     pending: 'Pending',
     nothing: 'nothing',
     more: (n) => (n === 1 ? '1 event' : `${n} events`),
     most: (n) => `at most ${n}`,
-    oldest: (time) => `the oldest of ${time}`,
+    oldest: (time) => `oldest from ${time}`,
     since: (time) => `failing since ${time}`,
     configured: 'from the settings file',
   },
@@ -49,16 +49,16 @@ export const words = {
     drop_message: (n) => `Drop the message about order ${n}?`,
   },
   consequence: {
-    drop_pending: 'It is never told of these events, and goes on with the next one. They stay in the history.',
-    drop_message: 'The phone never gets this message; later ones are sent. The order is not affected.',
+    drop_pending: 'It will never receive these events; delivery continues with the next one. They stay in the history.',
+    drop_message: 'The phone will never get this message; later ones are still sent. The order is not affected.',
   },
   yes: {
     drop_pending: 'Yes, drop it', drop_message: 'Yes, drop it',
   },
   did: {
-    go_on: (url) => `${url} is being told again.`,
-    drop_pending: (url) => `What was pending for ${url} is dropped.`,
+    go_on: (url) => `Sending to ${url} again.`,
+    drop_pending: (url) => `What was pending for ${url} was dropped.`,
     tell_again: (n) => `The message about order ${n} is being sent again.`,
-    drop_message: (n) => `The message about order ${n} is dropped.`,
+    drop_message: (n) => `The message about order ${n} was dropped.`,
   },
 };

@@ -25,19 +25,19 @@ export const words = {
   notMade: 'Das macht hier gerade kein Roboter',
   chosenNotMade: (drink) => `${drink} macht hier gerade kein Roboter. Such dir bitte etwas anderes aus.`,
   chosenIsBack: (drink) => `${drink} gibt es jetzt wieder.`,
-  onlyWithCode: 'Bestellen kannst du nur mit dem Code an der Bar. Bitte scanne ihn noch einmal.',
+  onlyWithCode: 'Zum Bestellen scanne bitte den Code an der Bar.',
 
   // Die Bestellung
   yourOrders: 'Deine Bestellungen',
   orderNumber: 'Bestellung',
   forName: (name) => `für ${name}`,
   progress: 'Fortschritt',
-  howFar: 'Wie weit er ist',
+  howFar: 'Wie weit der Drink ist',
   percent: (n) => `${n} %`,
   doubt: 'Der Roboter meldet sich nicht. Wir sehen nach.',
   cancel: 'Stornieren',
   share: 'Teilen',
-  another: 'Noch ein Drink',
+  another: 'Noch etwas bestellen',
   notify: 'Benachrichtigen',
   sendNow: 'Jetzt senden',
   discard: 'Verwerfen',
@@ -47,7 +47,7 @@ export const words = {
   yesCancel: 'Ja, stornieren',
   keep: 'Behalten',
   tryAgain: 'Das hat nicht geklappt. Bitte versuch es noch einmal.',
-  reconnecting: 'Verbindung verloren. Wir versuchen es weiter …',
+  reconnecting: 'Verbindung verloren. Wir verbinden neu …',
   offline: 'Du bist offline.',
 
   // Die Warteschlange

@@ -2,8 +2,8 @@
 export const words = {
   behindTheBar: 'Hinter der Bar',
   token: 'Token für Mitarbeitende',
-  whatYouMake: 'Was machst du?',
-  whatYouMakeHint: 'Wähle nichts, um jede Bestellung zu machen.',
+  whatYouMake: 'Welche Drinks machst du?',
+  whatYouMakeHint: 'Ohne Auswahl bekommst du alle Bestellungen.',
   start: 'Los geht’s',
   sound: 'Ton',
   stop: 'Aufhören',
@@ -11,7 +11,7 @@ export const words = {
   behind: (name) => `Hinter der Bar: ${name}`,
 
   link: { connecting: 'Verbinde …', live: 'Verbunden', stale: 'Verbinde neu …' },
-  reconnecting: 'Die Verbindung ist weg. Sie kommt von selbst wieder.',
+  reconnecting: 'Verbindung verloren. Sie wird automatisch wiederhergestellt …',
 
   headline: {
     waiting: 'Warten auf eine Bestellung',
@@ -25,16 +25,16 @@ export const words = {
     away: 'Jemand anderes hat übernommen',
   },
   note: {
-    waiting: 'Du stehst in der Reihe.',
+    waiting: 'Du bist in der Warteschlange.',
     cancelling: 'Hör auf, wenn es noch geht.',
     missed: 'Du hast diese Bestellung nicht rechtzeitig angenommen. Sie ist wieder in der Schlange.',
-    lost: 'Sie wurde storniert, oder sie kam zurück in die Schlange, weil zu lange nichts von dir zu hören war.',
-    away: 'Ein anderes Tablet arbeitet unter deinem Namen.',
+    lost: 'Sie wurde storniert oder kam zurück in die Schlange, weil wir zu lange nichts von dir gehört haben.',
+    away: 'Ein anderes Tablet ist unter deinem Namen angemeldet.',
   },
   tooLate: (n) => `Bestellung ${n} ging an jemand anderen.`,
   notTaken: (n) => `Bestellung ${n} war nicht mehr deine.`,
   wrongToken: 'Dieses Token ist nicht gültig. Bitte nimm den Link, den du bekommen hast.',
-  refused: (detail) => `Der Dienst sagt nein: ${detail}`,
+  refused: (detail) => `Der Dienst lehnt ab: ${detail}`,
 
   number: (n) => `Bestellung ${n}`,
   wish: (name, value) => `${name}: ${value}`,
@@ -46,16 +46,16 @@ export const words = {
     cannot: 'Geht nicht',
     notMade: 'Ich habe aufgehört',
     here: 'Ich bin da',
-    next: 'Nächste Bestellung',
+    next: 'Nächste Bestellung holen',
     takeOver: 'Hier arbeiten',
     leave: 'Name ändern',
   },
 
   cannotTitle: 'Was soll mit dieser Bestellung geschehen?',
-  why: 'Grund (freiwillig)',
+  why: 'Grund (optional)',
   noReason: 'geht hier nicht',
-  stopped: 'für den Gast aufgehört',
-  someoneElse: 'Jemand anderes macht sie',
-  nobodyCan: 'Sie kann nicht gemacht werden',
-  goOn: 'Weiter machen',
+  stopped: 'auf Wunsch des Gastes aufgehört',
+  someoneElse: 'An jemand anderen geben',
+  nobodyCan: 'Als nicht machbar melden',
+  goOn: 'Weitermachen',
 };

@@ -2,8 +2,8 @@
 export const words = {
   behindTheBar: 'Behind the bar',
   token: 'Worker token',
-  whatYouMake: 'What do you make?',
-  whatYouMakeHint: 'Choose nothing to take every order.',
+  whatYouMake: 'Which drinks do you make?',
+  whatYouMakeHint: 'Leave empty to take every order.',
   start: 'Start',
   sound: 'Sound',
   stop: 'Finish',
@@ -12,7 +12,7 @@ export const words = {
 
   // The connection, by status
   link: { connecting: 'Connecting…', live: 'Connected', stale: 'Reconnecting…' },
-  reconnecting: 'The connection is lost. It comes back by itself.',
+  reconnecting: 'Connection lost. Reconnecting automatically…',
 
   // By phase: see worker/shift.js
   headline: {
@@ -27,37 +27,37 @@ export const words = {
     away: 'Someone else has taken over',
   },
   note: {
-    waiting: 'You are in the line.',
+    waiting: 'You are in line.',
     cancelling: 'Stop if you can.',
-    missed: 'You did not accept this order in time. It is back in the line.',
-    lost: 'It was cancelled, or went back into the line because nothing was heard of you for too long.',
-    away: 'Another tablet works under your name.',
+    missed: 'You did not accept this order in time. It is back in the queue.',
+    lost: 'It was cancelled, or went back to the queue because we did not hear from you for too long.',
+    away: 'Another tablet is signed in under your name.',
   },
   tooLate: (n) => `Order ${n} went to someone else.`,
   notTaken: (n) => `Order ${n} was no longer yours.`,
-  wrongToken: 'This token is not valid. Please use the link that you were given.',
-  refused: (detail) => `The service says no: ${detail}`,
+  wrongToken: 'This token is not valid. Please use the link you were given.',
+  refused: (detail) => `The service refused: ${detail}`,
 
   number: (n) => `Order ${n}`,
   wish: (name, value) => `${name}: ${value}`,
-  howFar: 'How far are you?',
+  howFar: 'How far along are you?',
   percent: (n) => `${n}\u00a0%`,
   acts: {
     accept: 'Accept',
     ready: 'Ready',
-    cannot: 'Cannot',
+    cannot: 'Can’t make it',
     notMade: 'I stopped',
-    here: 'I am here',
-    next: 'Next order',
+    here: 'I’m here',
+    next: 'Get the next order',
     takeOver: 'Work here',
     leave: 'Change name',
   },
 
   cannotTitle: 'What should happen to this order?',
   why: 'Reason (optional)',
-  noReason: 'cannot be made here',
-  stopped: 'stopped for the customer',
-  someoneElse: 'Someone else makes it',
-  nobodyCan: 'It cannot be made',
-  goOn: 'Go on making it',
+  noReason: 'can’t be made here',
+  stopped: 'stopped at the customer’s request',
+  someoneElse: 'Give it to someone else',
+  nobodyCan: 'Say it can’t be made',
+  goOn: 'Keep making it',
 };
