@@ -13,13 +13,13 @@ export function dayOf(t) {
 
 export const today = () => dayOf(Date.now() / 1000);
 
-/** A day of an address; today, or another one, if it is none. */
+/** A day from an address; today, or another one, if it is invalid. */
 export const dayOr = (text, otherwise = today()) => (text && dayOf(startOf(text)) === text ? text : otherwise);
 
-/** The day so many days later. */
+/** The day that is `days` days later. */
 export const later = (day, days) => dayOf(startOf(day, days));
 
-/** When a local day begins, or one so many days later, in Unix seconds; NaN for no day. */
+/** When a local day begins, or the one `days` days later, in Unix seconds; NaN for an invalid day. */
 export function startOf(day, days = 0) {
   const [year, month, date] = (/^(\d{4})-(\d\d)-(\d\d)$/.exec(day) ?? []).slice(1).map(Number);
   return new Date(year, month - 1, date + days).getTime() / 1000;

@@ -4,7 +4,7 @@ import { bearer, tokenOf } from '../shared/token.js';
 const job = (act) => ({ id }) => `jobs/${encodeURIComponent(id)}/${act}`;
 
 export const PRIORITIES = [0, 1, 2, 3, 4, 5, 6, 7];
-/** The priority of an order that says none. */
+/** The priority of an order without one. */
 export const USUAL_PRIORITY = 3;
 
 /**

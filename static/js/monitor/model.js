@@ -12,7 +12,7 @@ const newestFirst = (a, b) => b.t - a.t || b.n - a.n;
  * Sort the entries of the monitor view into what the page shows.
  * @param {Object<string, object>} entries
  * @returns `bar` the counts; `shelves` the orders by shelf; `workers` a Map by callback; `robots` its entries
- *   by label; `aheads` how many are before each waiting order, where its position does not say it; `twins` the labels that several instances share; `log` newest first; `minutes` oldest first
+ *   by label; `aheads` how many are ahead of each waiting order, where its position does not say it; `twins` the labels that several instances share; `log` newest first; `minutes` oldest first
  */
 export function read(entries) {
   const pairs = Object.entries(entries);

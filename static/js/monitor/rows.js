@@ -9,7 +9,7 @@ export class Rows {
   /**
    * @param {HTMLElement} parent
    * @param {(value: object, key: string) => HTMLElement} draw
-   * @param {HTMLElement} home gets the focus when the last row goes that had it
+   * @param {HTMLElement} home gets the focus when the last row that had it goes
    */
   constructor(parent, draw, home) {
     this.parent = parent;

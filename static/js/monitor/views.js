@@ -78,7 +78,7 @@ export class Views {
     if (current !== LIVE) this.#open(current);
   }
 
-  // Most services tell nobody, and then there is no link.
+  // Most services have neither webhooks nor subscriptions, and then there is no link.
   async #lookAtOutbox() {
     if (!this.#isOpen) return;
     const outbox = await askOutbox().catch(() => ({ webhooks: [], subscriptions: 0, phones: [] }));

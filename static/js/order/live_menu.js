@@ -13,7 +13,7 @@ export class LiveMenu {
     else if (this.#board) this.#heard(this.#board.view);
   }
 
-  // Browsers complain of a websocket that is closed before it is open, so it is kept until it was heard.
+  // Browsers complain about a websocket that is closed before it is open, so it is kept until it has been heard.
   #heard({ entries: { bar } }) {
     if (!bar) return;
     if (this.#isWanted) return greyOut(bar.unavailable);

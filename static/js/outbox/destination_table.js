@@ -22,7 +22,7 @@ export class DestinationTable {
    *   cells: (one: object) => HTMLElement[]}} kind the name of its texts and those of its columns; what can be done
    *   with a destination, how it is called, and its cells
    * @param {(action: string, id: string, label: string|number) => HTMLElement} button creates one
-   * @param {HTMLElement} home gets the focus when the button goes that had it
+   * @param {HTMLElement} home gets the focus when the button that had it goes
    */
   constructor(kind, button, home) {
     [this.#kind, this.#button, this.#home] = [kind, button, home];

@@ -9,7 +9,7 @@ import { isoOf, Player } from './player.js';
 
 const SPEEDS = [1, 10, 60];
 const MINUTE_S = 60;
-/** So near to the present, playing ends. */
+/** How near to the present playing ends. */
 const NEAR_S = 1;
 const UNAUTHORIZED = 4401;
 
@@ -243,7 +243,7 @@ class Rewind {
     }
   }
 
-  // Escape also closes dialogs, which is no wish to leave.
+  // Escape also closes dialogs: that is not meant to leave the past.
   #key({ key, defaultPrevented }) {
     if (key !== 'Escape' || !this.isShown || defaultPrevented || document.querySelector('dialog[open]')) return;
     location.hash = addressOf('now');

@@ -1,7 +1,7 @@
 import { delay } from './connection.js';
 import { WorkChannel } from './work_channel.js';
 
-/** So often a worker makes sure that it still waits; and its connection lives, since a page sees no pings. */
+/** How often a worker makes sure that it still waits, and that its connection lives: a page sees no pings. */
 const PROBE_MS = 5_000;
 /** How many times in a lease the service hears that the worker is alive. */
 const LEASE_SHARE = 3;
@@ -16,8 +16,8 @@ const MAX_REASON_CHARS = 200;
  *       await job.done();
  *     }
  *
- * After a lost connection, or a restart of the service, it goes on where it was. The loop ends after `stop()`; it throws
- * a Problem where going on is no use: of status 401 for a wrong token, 409 if another worker of this name replaced it.
+ * After a lost connection, or a restart of the service, it continues where it was. The loop ends after `stop()`; it throws
+ * a Problem where going on is pointless: of status 401 for a wrong token, 409 if another worker of this name replaced it.
  */
 export class JobWorker {
   #channel;

@@ -1,7 +1,7 @@
 import { chime, wake } from './chime.js';
 
 /** The picture of a notification. */
-export const ICON = 'img/app-192.png';
+const ICON = 'img/app-192.png';
 
 addEventListener('click', wake);
 

@@ -35,7 +35,7 @@ export class WorkChannel {
 
   /**
    * @param {{token: string, session: string, base: string|URL}} options
-   * @param {(kind: string, members: object) => void} onMessage called with each message that is no reply, and with
+   * @param {(kind: string, members: object) => void} onMessage called with each message that is not a reply, and with
    *   `welcome`, which has `resumed`, and `status` whenever that is a new one
    */
   constructor({ token, session, base }, onMessage) {

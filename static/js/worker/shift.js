@@ -4,7 +4,7 @@ import { JobWorker } from '../shared/job_worker.js';
 import { signal } from '../shared/signal.js';
 import { bearer, keepToken, tokenOf } from '../shared/token.js';
 
-/** So often an offer that is not accepted yet is looked at: the service does not say that its time is over. */
+/** How often an offer that is not accepted yet is looked at: the service does not say when its time is over. */
 const LOOK_MS = 3_000;
 const MAX_WORKER_CHARS = 100;
 
@@ -12,8 +12,8 @@ const MAX_WORKER_CHARS = 100;
  * A person's time behind the bar: gets orders one by one, and reports what the person does with them.
  *
  * `phase` is one of `waiting`, `offered`, `accepting`, `making`, `reporting`, `missed` (an offer was not accepted in
- * time: the person may be away) and `lost` (the order is not theirs any more). With each goes `order`, but with
- * `waiting`. A reload goes on where the shift was: its session, and which order was accepted, are kept in this tab.
+ * time: the person may be away) and `lost` (the order is not theirs any more). Each except `waiting` has an
+ * `order`. After a reload the shift resumes: its session, and which order was accepted, are kept in this tab.
  */
 export class Shift {
   phase = 'waiting';
@@ -63,7 +63,7 @@ export class Shift {
     return this.phase === 'making' && Boolean(this.order.isCancelling);
   }
 
-  /** Work until `stop`. Throws a Problem if that is no use. */
+  /** Work until `stop`. Throws a Problem if that is pointless. */
   async run() {
     for await (const job of this.#worker) await this.#make(job);
     this.forget();
@@ -76,7 +76,7 @@ export class Shift {
     if (['missed', 'lost'].includes(this.phase)) this.goOn();
   }
 
-  /** Let the next page of this tab begin anew. */
+  /** Let the next page of this tab start afresh. */
   forget() {
     keepToken('worker-session', '');
     keepToken('worker-order', '');
