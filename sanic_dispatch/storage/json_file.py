@@ -1,7 +1,7 @@
 """The mode JsonFile: each batch rewrites ``dispatch.json``, ``jobs.json``, ``workers.json``.
 
 The file of workers alone needs no journal. With jobs, a batch is in a journal before, which makes
-it atomic and has its events: see files_journal.py.
+it atomic and has its events: see json_file_journal.py.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sanic_dispatch.storage.entries import QUEUED, WORKERS
 from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
 from sanic_dispatch.storage.event_record import Recorded, recorded
 from sanic_dispatch.storage.file_checksums import FileChecksums, checksum
-from sanic_dispatch.storage.files_journal import FilesJournal, read_leftover
 from sanic_dispatch.storage.journal import BatchRead, JournalName, journals_in
+from sanic_dispatch.storage.json_file_contents import ArrayFile, C, LedgerFile, WholeFile
+from sanic_dispatch.storage.json_file_journal import JsonFileJournal, read_leftover
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
 from sanic_dispatch.storage.read_json_folder import load_log
 from sanic_dispatch.storage.record_json import order_of
 from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.store import Batch, Edit, Stored
-from sanic_dispatch.storage.whole_files import ArrayFile, C, LedgerFile, WholeFile
 
 
 class JsonFileStore(ThreadedStore):
@@ -79,7 +79,7 @@ class JsonFiles:
         self._folder = folder
         self._fsync = fsync
         self._anchor = Anchor(())
-        self._journal = FilesJournal(folder, fsync=fsync) if jobs else None
+        self._journal = JsonFileJournal(folder, fsync=fsync) if jobs else None
         self._ledger = LedgerFile(folder / DISPATCH_NAME, fsync=fsync) if jobs else None
         self._jobs = _jobs_file(folder, fsync=fsync) if jobs else None
         self._workers = _workers_file(folder, fsync=fsync) if workers else None
@@ -187,7 +187,7 @@ class JsonFiles:
                     self._retire(self._journal)
             self._journal.close()
 
-    def _retire(self, journal: FilesJournal) -> None:
+    def _retire(self, journal: JsonFileJournal) -> None:
         """Remove the journals, whose events are in segments.
 
         Before, ``dispatch.json`` is made to say the number of the last event: else only a segment

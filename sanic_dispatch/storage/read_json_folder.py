@@ -10,7 +10,6 @@ from typing import NamedTuple
 from sanic_dispatch.errors import NotAQueue
 from sanic_dispatch.storage.checkpoint import Records
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
-from sanic_dispatch.storage.files_journal import Leftover, read_leftover
 from sanic_dispatch.storage.journal import (
     BatchRead,
     JournalRead,
@@ -18,6 +17,7 @@ from sanic_dispatch.storage.journal import (
     journals_in,
     read_journals,
 )
+from sanic_dispatch.storage.json_file_journal import Leftover, read_leftover
 from sanic_dispatch.storage.json_format import (
     DISPATCH_NAME,
     JOBS_NAME,

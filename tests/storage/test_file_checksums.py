@@ -9,8 +9,8 @@ import pytest
 import ujson
 
 from sanic_dispatch.storage.file_checksums import CHECKSUMS_NAME, FileChecksums
-from sanic_dispatch.storage.files_journal import FilesJournal
 from sanic_dispatch.storage.json_file import JsonFiles
+from sanic_dispatch.storage.json_file_journal import JsonFileJournal
 from sanic_dispatch.storage.segment_format import FOLDER
 from tests.storage.samples import Topic, done, held, job, one_of_each, worker
 from tests.support.disk_faults import Disk, Killed
@@ -103,7 +103,7 @@ def test_an_unfinished_batch_undone_by_hand(tmp_path: Path) -> None:
     before = path.read_bytes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FileChecksums, "end_batch", lambda checksums, after: None)
-        patch.setattr(FilesJournal, "mark", lambda journal: None)
+        patch.setattr(JsonFileJournal, "mark", lambda journal: None)
         files.commit(topic.with_events(topic.put(job(9))))
     assert started(tmp_path / "data").is_as_committed
     path.write_bytes(before)
@@ -114,7 +114,7 @@ def test_an_edit_of_an_unfinished_batch(tmp_path: Path) -> None:
     """The start that finishes a batch does not take an edit for its work."""
     files, topic = lived(tmp_path / "data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FilesJournal, "mark", lambda journal: None)
+        patch.setattr(JsonFileJournal, "mark", lambda journal: None)
         finish(files, topic)
     path = tmp_path / "data" / "workers.json"
     path.write_text(ujson.dumps(ujson.loads(path.read_bytes())[1:]))

@@ -9,13 +9,13 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
-from sanic_dispatch.storage import files_journal, json_file
+from sanic_dispatch.storage import json_file, json_file_journal
 from sanic_dispatch.storage.check import TOGETHER, inspect
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
-from sanic_dispatch.storage.files_journal import FilesJournal, Leftover
 from sanic_dispatch.storage.journal import JournalName, journals_in
 from sanic_dispatch.storage.json_file import JsonFiles
+from sanic_dispatch.storage.json_file_journal import JsonFileJournal, Leftover
 from sanic_dispatch.storage.read_history import history_of
 from sanic_dispatch.storage.read_json_folder import read_folder
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
@@ -124,13 +124,13 @@ def writes_nothing_again(patch: pytest.MonkeyPatch) -> None:
 
 def journals_late(patch: pytest.MonkeyPatch) -> None:
     """The mutant: the line is written after the files."""
-    real, late = FilesJournal.append, []  # type: ignore[var-annotated]
-    patch.setattr(FilesJournal, "append", lambda *args: late.append(args))
+    real, late = JsonFileJournal.append, []  # type: ignore[var-annotated]
+    patch.setattr(JsonFileJournal, "append", lambda *args: late.append(args))
 
-    def mark(journal: FilesJournal) -> None:
+    def mark(journal: JsonFileJournal) -> None:
         real(*late.pop())
 
-    patch.setattr(FilesJournal, "mark", mark)
+    patch.setattr(JsonFileJournal, "mark", mark)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_an_unfinished_batch_is_written_once(tmp_path: Path) -> None:
     path = tmp_path / "data" / "jobs.json"
     before = path.read_bytes()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FilesJournal, "mark", lambda journal: None)
+        patch.setattr(JsonFileJournal, "mark", lambda journal: None)
         files.commit(topic.with_events(topic.put(job(9))))
     path.write_bytes(before)
     assert job(9) in started(tmp_path / "data")[1].jobs
@@ -204,7 +204,7 @@ def test_workers_keep_their_order(tmp_path: Path) -> None:
     files, topic = started(tmp_path)[0], Topic()
     files.commit(topic.put(*(worker(n)._replace(place=100.0 + n) for n in (1, 2, 3))))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FilesJournal, "mark", lambda journal: None)
+        patch.setattr(JsonFileJournal, "mark", lambda journal: None)
         changed = worker(2)._replace(label="Ada", place=102.0)
         files.commit(topic.put(changed, worker(4)._replace(place=104.0)))
     _, stored = started(tmp_path)
@@ -214,7 +214,7 @@ def test_workers_keep_their_order(tmp_path: Path) -> None:
 
 async def test_many_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Journals whose events are in segments are removed while the service runs."""
-    monkeypatch.setattr(files_journal, "FLUSH_EVENTS", 4)
+    monkeypatch.setattr(json_file_journal, "FLUSH_EVENTS", 4)
     monkeypatch.setattr("sanic_dispatch.storage.segment_log.FLUSH_EVENTS", 4)
     topic = Topic()
     async with opened(both(Mode.JSON_FILE), tmp_path) as store:
@@ -244,7 +244,7 @@ def left_unfinished(folder: Path) -> Topic:
     files, topic = lived(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_file.ArrayFile, "save", lambda file, draft: None)
-        patch.setattr(FilesJournal, "mark", lambda journal: None)
+        patch.setattr(JsonFileJournal, "mark", lambda journal: None)
         files.commit(topic.apply(topic.with_events(topic.put(job(9), worker(9)))))
     return topic
 

@@ -64,7 +64,7 @@ def read_leftover(folder: Path, *, fsync: bool = False) -> Leftover:
     return Leftover(read_journals(journals_in(folder, JournalName.HISTORY), fsync=fsync))
 
 
-class FilesJournal:
+class JsonFileJournal:
     """Appends batches, and removes the journals whose events are in segments."""
 
     def __init__(self, folder: Path, *, fsync: bool) -> None:
