@@ -42,9 +42,9 @@ from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.enum_lookup import use_plain_lookup
 from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.garbage_collection import collect_seldom, no_collection
+from sanic_dispatch.history.experience import experience_in
 from sanic_dispatch.history.history_queries import HistoryQueries
-from sanic_dispatch.history.promises import experience_in
-from sanic_dispatch.history.upkeep import tend_regularly
+from sanic_dispatch.history.log_maintenance import maintain_regularly
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.playback import Playbacks
@@ -364,8 +364,8 @@ async def services(
         if not store.history.lasts:  # else the events come with their batch
             bus.subscribe(store.history.note)
         context.events = HistoryQueries(store.history, bus.catch_up, clock.now_s)
-        upkeep = asyncio.create_task(tend_regularly(store.history, clock))
-        stack.callback(upkeep.cancel)
+        maintenance = asyncio.create_task(maintain_regularly(store.history, clock))
+        stack.callback(maintenance.cancel)
         context.playbacks = Playbacks(clock)
         context.rewinder = Rewinder(
             store.history, bus.catch_up, clock, _projections(PastProjection, context)

@@ -231,7 +231,7 @@ class EventLog(ABC):
         """Return the numbers of events up to which the log may be dropped as a whole."""
         return ()
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Write what could not be written before, and delete what is too old; call it at times."""
         return
 

@@ -376,7 +376,7 @@ class SegmentLog(EventLog):
         self.stats.is_failing = False
         return True
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         with suppress(OSError):  # the segment was dropped meanwhile, or cannot be read
             if self.stats.is_failing or self._has_too_many():
                 self.try_flush()

@@ -132,7 +132,7 @@ async def test_no_event_is_lost_when_a_flush_fails(point: Point, tmp_path: Path)
             is_first = point.n == 1
             return segment.exists() and (is_first or segment.stat().st_mtime > failed_s)
 
-        # Not by the upkeep: calls are counted for each thread, and its first one would fail, too.
+        # Not the maintenance: calls are counted for each thread, and its first one would fail too.
         harness.pause_orders(LONG_QUIET_S)
         await eventually(is_written, LONGEST_S + LONG_QUIET_S)
         await harness.kill(0.0)

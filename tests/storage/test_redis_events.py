@@ -240,20 +240,20 @@ async def test_erasing_while_another_process_writes(start: Start, tmp_path: Path
 
 
 async def test_threads_wait_for_each_other(start: Start) -> None:
-    """The upkeep may flush while events are moved in the background: it is not refused."""
+    """The maintenance may flush while events are moved in the background: it is not refused."""
     store, topic = start(), Topic()
     await began(store, topic, "a")
     await commit(store, topic, 1)
     flushed: list[bool] = []
-    upkeep = Thread(target=lambda: flushed.append(store._segments.try_flush()))
+    maintenance = Thread(target=lambda: flushed.append(store._segments.try_flush()))
 
     def rest() -> None:
-        if not upkeep.ident:
-            upkeep.start()
-            upkeep.join(REFUSED_WITHIN_S)
+        if not maintenance.ident:
+            maintenance.start()
+            maintenance.join(REFUSED_WITHIN_S)
 
     await asyncio.to_thread(store._segments.flush, rest)
-    await asyncio.to_thread(upkeep.join)
+    await asyncio.to_thread(maintenance.join)
     assert flushed == [True]
 
 

@@ -411,10 +411,10 @@ def test_what_becomes_too_old_meanwhile(tmp_path: Path) -> None:
     now_s = 1100.0
     log = SegmentLog(tmp_path, retention=Retention(100.0), now_s=lambda: now_s)
     log.load()
-    log.tend()
+    log.maintain()
     assert everything(log) == events(1, 150)
     now_s = 1181.0
-    log.tend()
+    log.maintain()
     assert everything(log) == everything(opened(tmp_path)) == events(81, 150)
     assert log.stats.dropped == 80
 
@@ -457,7 +457,7 @@ def test_a_kill_while_old_events_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             disk = Disk(patch, folder)
             disk.kill_at(number)
             try:
-                log.tend()
+                log.maintain()
             except Killed:
                 pass
             else:
@@ -465,7 +465,7 @@ def test_a_kill_while_old_events_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         found = everything(opened(folder))
         assert found in [events(first_n, 150) for first_n in (1, 41, 81, 121)]
         log.load()
-        log.tend()
+        log.maintain()
         assert everything(log) == everything(opened(folder)) == events(121, 150)
         assert len(list((folder / FOLDER).glob("segment-*"))) == 2
     assert number > 9
@@ -511,15 +511,15 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What had no room is written when the log is tended, and until then it says so."""
+    """What had no room is written when the log is maintained, and until then it says so."""
     log = filled(tmp_path, 33)
     log.add(records(34, 57))
     with monkeypatch.context() as patch:
         Disk(patch, tmp_path).fill()
         assert not log.try_flush()
-        log.tend()
+        log.maintain()
         assert log.stats.is_failing
-    log.tend()
+    log.maintain()
     assert not log.stats.is_failing
     assert log.unflushed == 0
     assert everything(opened(tmp_path)) == events(1, 57)

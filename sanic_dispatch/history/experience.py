@@ -1,6 +1,7 @@
-"""What earlier events teach the estimator, and the promises of orders that are not over.
+"""What the event log teaches the estimator at a start or a take-over.
 
-With them a start or a take-over goes on where the last run, or the last owner, ended.
+Also the promises of orders that are not over, and the reports on them: so estimates go on where the
+last run, or the last owner, ended.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Promises in the event log: those that customers were told."""
+"""Promises in the event log, and what the estimator learns from them at a start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Aside, Cause, Worker
 from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, EarlierRuns
-from sanic_dispatch.history.promises import experience_in
+from sanic_dispatch.history.experience import experience_in
 from sanic_dispatch.history.statistics import By, Statistics
 from sanic_dispatch.live.estimator import MIN_SERVICE_SAMPLES
 from sanic_dispatch.live.projection import Projection

@@ -1,31 +1,31 @@
-"""The upkeep of the event log."""
+"""The maintenance of the event log."""
 
 from __future__ import annotations
 
 import asyncio
 from threading import Semaphore
 
-from sanic_dispatch.history.upkeep import EVERY_S, tend_regularly
+from sanic_dispatch.history.log_maintenance import EVERY_S, maintain_regularly
 from sanic_dispatch.storage.memory_log import MemoryEventLog
 from tests.support.clock import FakeClock
 from tests.support.server import eventually
 
 
 class WatchedLog(MemoryEventLog):
-    """A log that says when it is tended."""
+    """A log that says when it is maintained."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.tended = Semaphore(0)
+        self.maintained = Semaphore(0)
 
-    def tend(self) -> None:
-        self.tended.release()
+    def maintain(self) -> None:
+        self.maintained.release()
 
 
 async def test_the_log_is_tended_again_and_again() -> None:
     """Once a minute, and not at the start."""
     log, clock = WatchedLog(), FakeClock()
-    upkeep = asyncio.create_task(tend_regularly(log, clock))
+    maintenance = asyncio.create_task(maintain_regularly(log, clock))
 
     async def is_asleep() -> bool:
         return bool(clock._timers)
@@ -33,7 +33,7 @@ async def test_the_log_is_tended_again_and_again() -> None:
     for _ in range(3):
         await eventually(is_asleep)
         await clock.advance(EVERY_S - 1.0)
-        assert not log.tended.acquire(blocking=False)
+        assert not log.maintained.acquire(blocking=False)
         await clock.advance(1.0)
-        assert await asyncio.to_thread(log.tended.acquire, timeout=5.0)
-    upkeep.cancel()
+        assert await asyncio.to_thread(log.maintained.acquire, timeout=5.0)
+    maintenance.cancel()
