@@ -1,4 +1,4 @@
-"""Histograms and commit statistics as plain numbers, without locks or labels."""
+"""Histograms as plain numbers, without locks or labels."""
 
 from __future__ import annotations
 
@@ -35,24 +35,3 @@ class Histogram:
         """Return each upper bound as Prometheus writes it, with the cumulative count."""
         names = [*map(str, self._ends), "+Inf"]
         return zip(names, accumulate(self._counts), strict=True)
-
-
-class CommitStats:
-    """Durations, sizes and failures of one store's commits; ``is_failing``: the last one failed."""
-
-    def __init__(self) -> None:
-        self.seconds = Histogram(QUICK_S)
-        self.changes = Histogram((1, 2, 5, 10, 20, 50, 100, 200, 500))
-        self.failures = 0
-        self.is_failing = False
-
-    def succeeded(self, changes: int, took_s: float) -> None:
-        """Count a commit of ``changes`` changes."""
-        self.seconds.observe(took_s)
-        self.changes.observe(changes)
-        self.is_failing = False
-
-    def failed(self) -> None:
-        """Count a commit that failed."""
-        self.failures += 1
-        self.is_failing = True

@@ -1,8 +1,8 @@
-"""Histograms and commit statistics."""
+"""Histograms."""
 
 from __future__ import annotations
 
-from sanic_dispatch.observability.histogram import CommitStats, Histogram
+from sanic_dispatch.observability.histogram import Histogram
 
 
 def test_bounds_are_inclusive() -> None:
@@ -12,13 +12,3 @@ def test_bounds_are_inclusive() -> None:
         histogram.observe(value)
     assert list(histogram.buckets()) == [("1", 2), ("2.5", 4), ("+Inf", 5)]
     assert (histogram.count, histogram.total) == (5, 103.6)
-
-
-def test_a_storage_fails_until_a_write_succeeds() -> None:
-    """A success ends the failing state; failures stay counted."""
-    stats = CommitStats()
-    stats.failed()
-    assert stats.is_failing
-    stats.succeeded(3, 0.01)
-    assert not stats.is_failing
-    assert (stats.failures, stats.changes.total) == (1, 3)
