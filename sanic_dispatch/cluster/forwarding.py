@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import structlog
 
 from sanic_dispatch.cluster.codec import decode_error
+from sanic_dispatch.cluster.forwarded_origin import ORIGIN, Origin
 from sanic_dispatch.cluster.link import (
     Identity,
     LinkLost,
@@ -26,7 +27,6 @@ from sanic_dispatch.cluster.link import (
     open_link,
 )
 from sanic_dispatch.cluster.members import Member
-from sanic_dispatch.cluster.origin import ORIGIN, Origin
 from sanic_dispatch.errors import LostOwnership, OwnerUnreachable, ShuttingDown, StandingBy
 from sanic_dispatch.observability.request_id import REQUEST_ID
 

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import structlog
 
 from sanic_dispatch.cluster.codec import encode, encode_error, mistake
+from sanic_dispatch.cluster.forwarded_origin import ORIGIN, Origin
 from sanic_dispatch.cluster.forwarding import FOLLOW, LEAVE, RemoteCall, SeldomLog
 from sanic_dispatch.cluster.link import Identity, IncomingLink, Message
-from sanic_dispatch.cluster.origin import ORIGIN, Origin
 from sanic_dispatch.errors import DispatchError
 from sanic_dispatch.observability.request_id import REQUEST_ID
 

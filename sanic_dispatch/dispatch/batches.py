@@ -30,7 +30,7 @@ import structlog
 from msgspec import Struct
 
 from sanic_dispatch.clock import Clock, Timer
-from sanic_dispatch.cluster.origin import ORIGIN
+from sanic_dispatch.cluster.forwarded_origin import ORIGIN
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.effects import Effect
 from sanic_dispatch.core.events import Event, EventKind

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.cluster.forwarded_origin import ORIGIN
 from sanic_dispatch.cluster.members import Member
-from sanic_dispatch.cluster.origin import ORIGIN
 from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core import commands as c

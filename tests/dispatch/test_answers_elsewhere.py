@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import ujson
 
-from sanic_dispatch.cluster.origin import ORIGIN, Origin
+from sanic_dispatch.cluster.forwarded_origin import ORIGIN, Origin
 from sanic_dispatch.core.job import Job, Stage
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.dispatch.answers_elsewhere import ANSWER_WAIT_S
