@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sanic_dispatch.live import worker_schema
+from sanic_dispatch.live import work_messages_schema
 from sanic_dispatch.live.playback import SPEEDS
 from sanic_dispatch.live.schema import VIEWS, Schema, reference, schemas
 
@@ -27,8 +27,8 @@ def asyncapi(version: str) -> Schema:
         "channels": {**{view: _channel(view) for view in VIEWS}, "work": _WORK},
         "operations": {
             **{f"follow_{view}": _operation(view) for view in VIEWS},
-            "tell_workers": _operation_on_work("send", worker_schema.TOLD),
-            "hear_workers": _operation_on_work("receive", worker_schema.SAID),
+            "tell_workers": _operation_on_work("send", work_messages_schema.TOLD),
+            "hear_workers": _operation_on_work("receive", work_messages_schema.SAID),
         },
         "components": {
             "messages": {f"{view}_frame": _message(view) for view in VIEWS}
@@ -89,7 +89,7 @@ def _message(view: str) -> Schema:
     return {"title": f"A frame of the {view} view", "payload": reference(f"{view}_frame")}
 
 
-_AT_WORK = {**worker_schema.SAID, **worker_schema.TOLD}
+_AT_WORK = {**work_messages_schema.SAID, **work_messages_schema.TOLD}
 
 _WORK: Schema = {
     "address": "work",
@@ -123,7 +123,7 @@ def _operation_on_work(action: str, messages: dict[str, Schema]) -> Schema:
 
 
 def _message_at_work(name: str) -> Schema:
-    return {"title": worker_schema.TITLES[name], "payload": reference(f"work_{name}")}
+    return {"title": work_messages_schema.TITLES[name], "payload": reference(f"work_{name}")}
 
 
 _DESCRIPTION = """\

@@ -1,7 +1,8 @@
 """The messages of the websocket ``/work``: how a worker's are read, and the service's are written.
 
 A message is a JSON object with exactly one member, which names it; a worker's may also have
-``ref``, any JSON, which its reply repeats.
+``ref``, any JSON, which its reply repeats. Their JSON Schemas are in
+``live/work_messages_schema.py``.
 """
 
 from __future__ import annotations

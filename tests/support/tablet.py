@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 from websockets.asyncio.client import ClientConnection, connect
 
-from sanic_dispatch.live.worker_schema import TOLD
+from sanic_dispatch.live.work_messages_schema import TOLD
 from tests.support.server import Service
 
 WITHIN_S = 5.0

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sanic_dispatch.config.settings import CancelAssigned
-from sanic_dispatch.live.worker_schema import SAID
+from sanic_dispatch.live.work_messages_schema import SAID
 from sanic_dispatch.web import worker_connections, worker_socket
 from sanic_dispatch.web.worker_socket import MAX_FAULTS, MAX_FRAME_BYTES, MAX_UNANSWERED
 from tests.support.http_requests import ask

@@ -1,4 +1,7 @@
-"""JSON Schemas of the messages of the websocket ``/work``: the worker's, and the service's."""
+"""JSON Schemas of the messages of the websocket ``/work``: the worker's, and the service's.
+
+``web/worker_messages.py`` reads and writes them.
+"""
 
 from __future__ import annotations
 
