@@ -1,7 +1,7 @@
 """What has become faster or slower since an earlier commit.
 
     git worktree add ../earlier COMMIT
-    python -m benchmarks.measure.before ../earlier [--rounds 9] [--mode CachedJsonFile]
+    python -m benchmarks.measure.compare_commits ../earlier [--rounds 9] [--mode CachedJsonFile]
 
 runs both trees' services in one mode at the same time, in turns: submissions, registrations that
 take a job, and whole cycles. Ratios are to the earlier tree: above 1 is faster.
@@ -44,7 +44,7 @@ async def compare(tree: Path, mode: Mode, rounds: int) -> list[Report]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.measure.before")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.measure.compare_commits")
     parser.add_argument("tree", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--mode", type=Mode, default=Mode.IN_MEMORY, choices=list(Mode))
