@@ -36,7 +36,7 @@ from sanic_dispatch.observability.request_id import begin
 from sanic_dispatch.web import calls, worker_messages
 from sanic_dispatch.web.calls import ask
 from sanic_dispatch.web.context import Context
-from sanic_dispatch.web.holder_words import failure_in, orders_for, progress_in
+from sanic_dispatch.web.holder_reports import failure_in, instructions_for, progress_in
 from sanic_dispatch.web.problems import document_of
 from sanic_dispatch.web.websocket import Websocket, is_utf8
 from sanic_dispatch.web.worker_messages import MAX_MESSAGE_BYTES
@@ -247,7 +247,7 @@ class WorkerSocket(Websocket):
         job_id, proof = worker_messages.job_in(fields)
         percent, text = progress_in(fields)
         placed = await ask(self._context, Dispatcher.report_progress, job_id, proof, percent, text)
-        return orders_for(self._context, placed.job)
+        return instructions_for(self._context, placed.job)
 
     async def _done(self, fields: dict[str, Any], data: bytes) -> dict[str, Any]:
         job_id, proof = worker_messages.job_in(fields)

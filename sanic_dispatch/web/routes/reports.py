@@ -12,7 +12,7 @@ from sanic_dispatch.web import auth
 from sanic_dispatch.web.calls import ask, note_refused_report
 from sanic_dispatch.web.context import Call, context_of, settings_of
 from sanic_dispatch.web.cpee_headers import plain, proof_of
-from sanic_dispatch.web.holder_words import failure_in, orders_for, progress_in
+from sanic_dispatch.web.holder_reports import failure_in, instructions_for, progress_in
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import (
     CANCELLING,
@@ -62,7 +62,7 @@ async def extend(request: Call, job_id: str) -> HTTPResponse:
     await read_bytes(request, settings_of(request).max_body_bytes)
     context = context_of(request)
     placed = await ask(context, Dispatcher.extend, job_id, proof_of(request))
-    return await job_answer(request, job_id, **orders_for(context, placed.job))
+    return await job_answer(request, job_id, **instructions_for(context, placed.job))
 
 
 @holder.post("/jobs/<job_id:str>/progress", stream=True)
@@ -76,7 +76,7 @@ async def report_progress(request: Call, job_id: str) -> HTTPResponse:
     context = context_of(request)
     report = Dispatcher.report_progress
     placed = await ask(context, report, job_id, proof_of(request), percent, text)
-    return json_answer(orders_for(context, placed.job))
+    return json_answer(instructions_for(context, placed.job))
 
 
 @holder.get("/jobs/<job_id:str>/cancelling")

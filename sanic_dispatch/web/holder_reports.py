@@ -1,4 +1,4 @@
-"""What the holder of a job says of it, in the body of a request or in a websocket's message."""
+"""Parse what a job's holder reports, over HTTP or by websocket."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Failure(NamedTuple):
 
 
 def failure_in(said: dict[str, Any]) -> Failure:
-    """Return what a worker says that did not make its job. Raises InvalidRequest."""
+    """Return why a job was not made. Raises InvalidRequest."""
     return Failure(text_in(said, "reason"), _flag(said, "retry"), _flag(said, "cancelled"))
 
 
 def progress_in(said: dict[str, Any]) -> tuple[float | None, str | None]:
-    """Return percent and text, None for the one that is not said. Raises InvalidRequest."""
+    """Return percent and text, None for one that is not reported. Raises InvalidRequest."""
     percent = said.get("percent")
     text = text_in(said, "text") if "text" in said else None
     is_number = isinstance(percent, (int, float)) and not isinstance(percent, bool)
@@ -33,8 +33,8 @@ def progress_in(said: dict[str, Any]) -> tuple[float | None, str | None]:
     return percent, text
 
 
-def orders_for(context: Context, job: Job) -> dict[str, Any]:
-    """Return what the holder has to know: whether to stop, and how long it may be silent."""
+def instructions_for(context: Context, job: Job) -> dict[str, Any]:
+    """Return what the holder is told: whether to stop, and how long it may be silent."""
     return {"cancel": job.cancelling, "lease_s": context.dispatcher.lease_of_s(job)}
 
 
