@@ -78,10 +78,11 @@ from sanic_dispatch.web.calls import LinkedService, follow_elsewhere
 from sanic_dispatch.web.client_address import Proxies
 from sanic_dispatch.web.context import TOPICS_PATH, Context
 from sanic_dispatch.web.deadlines import NamedRequest
+from sanic_dispatch.web.menu_file import Menu
 from sanic_dispatch.web.rate_limit import Quota
 from sanic_dispatch.web.routes.api_docs import docs
 from sanic_dispatch.web.routes.backups import backups
-from sanic_dispatch.web.routes.drinks import Menu, menu
+from sanic_dispatch.web.routes.drinks import menu
 from sanic_dispatch.web.routes.event_queries import events
 from sanic_dispatch.web.routes.health import health
 from sanic_dispatch.web.routes.jobs import jobs

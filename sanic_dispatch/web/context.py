@@ -33,13 +33,13 @@ from sanic_dispatch.outbox.message_client import MessageClient
 from sanic_dispatch.outbox.outbox import Outbox
 from sanic_dispatch.outbox.push_client import PushClient
 from sanic_dispatch.outbox.push_outbox import PushOutbox
+from sanic_dispatch.web.menu_file import Menu
 
 if TYPE_CHECKING:
     from sanic_dispatch.web.auth import Access
     from sanic_dispatch.web.browser_policy import Origins
     from sanic_dispatch.web.client_address import Proxies
     from sanic_dispatch.web.rate_limit import Quota
-    from sanic_dispatch.web.routes.drinks import Menu
     from sanic_dispatch.web.websocket import Followers
     from sanic_dispatch.web.worker_connections import WorkerConnections
 
