@@ -15,8 +15,8 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.job import Job
 
 
-class Told(StrEnum):
-    """What a connection is told."""
+class MessageKind(StrEnum):
+    """The kinds of messages to a worker's connection."""
 
     OFFER = "offer"
     """Here is a job for the worker."""
@@ -25,13 +25,13 @@ class Told(StrEnum):
     REPLACED = "replaced"
     """Another connection of the same worker has taken over."""
     LOST = "lost"
-    """It is not attached any more: its worker has to be registered, or resumed, anew."""
+    """It is not attached any more: its worker has to be registered, or resumed, again."""
 
 
 class Message(NamedTuple):
     """Something to tell a connection; ``job`` comes with an offer, with its receipt and lease."""
 
-    told: Told
+    kind: MessageKind
     job_id: str = ""
     job: Job | None = None
     receipt: str = ""
@@ -67,19 +67,19 @@ class Connections:
             if take is None:
                 self._report(c.OfferReturned(job.id, job.attempt, effect.request))
             else:
-                take(Message(Told.OFFER, job.id, job, effect.receipt, effect.lease_s))
+                take(Message(MessageKind.OFFER, job.id, job, effect.receipt, effect.lease_s))
         elif take is None:
             return
         elif isinstance(effect, e.AskToStop):
-            take(Message(Told.STOP, effect.job_id))
+            take(Message(MessageKind.STOP, effect.job_id))
         else:
-            take(Message(Told.REPLACED))
+            take(Message(MessageKind.REPLACED))
 
     def close(self) -> None:
         """Detach all, since the topic is not served here any more; nothing is reported."""
         takes, self._takes = self._takes, {}
         for take in takes.values():
-            take(Message(Told.LOST))
+            take(Message(MessageKind.LOST))
 
     def _detach(self, connection: str) -> None:
         if self._takes.pop(connection, None) is not None:

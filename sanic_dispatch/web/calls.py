@@ -20,7 +20,7 @@ from sanic_dispatch.cluster.sessions import Sink
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.dispatch.connections import Message, Told
+from sanic_dispatch.dispatch.connections import Message, MessageKind
 from sanic_dispatch.dispatch.connections import Take as TakeMessage
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.online_backup import OnlineBackup
@@ -212,7 +212,7 @@ async def _attach(context: Context, connection: str, take: TakeMessage) -> Calla
         raise StandingBy(owner.name)
 
     def take_word(word: str, value: Any) -> None:
-        take(_decode_message(value) if word == "told" else Message(Told.LOST))
+        take(_decode_message(value) if word == "told" else Message(MessageKind.LOST))
 
     topic = context.settings.topic
     stream = await forwarder.follow(owner, topic, (_CONNECTION, connection), take_word)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.dispatch.connections import Message, Told
+from sanic_dispatch.dispatch.connections import Message, MessageKind
 from sanic_dispatch.web import calls
 from sanic_dispatch.web.calls import Handout, ask
 from sanic_dispatch.web.context import Context
@@ -65,14 +65,14 @@ class Poll:
         """Return a job for the answer; None if there is none in time. Raises as the owner."""
         until_s = self._loop.time() + wait_s
         while True:
-            told = await self._stand_in_line(until_s)
-            if isinstance(told, Handout):
-                return told
-            if told is None:
+            found = await self._stand_in_line(until_s)
+            if isinstance(found, Handout):
+                return found
+            if found is None:
                 break
-            if told.job is not None:
-                return Handout(told.job, told.receipt)
-            if told.told is Told.REPLACED:
+            if found.job is not None:
+                return Handout(found.job, found.receipt)
+            if found.kind is MessageKind.REPLACED:
                 return None
             if self._is_ended or self._loop.time() >= until_s:
                 break
@@ -91,7 +91,7 @@ class Poll:
             self._detach = None
 
     async def _stand_in_line(self, until_s: float) -> Handout | Message | None:
-        """Attach and register; return a job that the worker has, or what it is told in time."""
+        """Attach and register; return a job that it has, or the message that comes in time."""
         if not self._is_ended:
             self._told = self._loop.create_future()
         self._detach = await calls.attach(self._context, self._connection, self._hear)

@@ -32,7 +32,7 @@ NAMES = ("register", "withdraw", "accept", "progress", "done", "fail")
 """The messages of a worker."""
 
 
-class Said(NamedTuple):
+class WorkerMessage(NamedTuple):
     """A message of a worker: its name, and what it says."""
 
     name: str
@@ -45,7 +45,7 @@ def ref_of(data: bytes) -> bytes:
     return b"" if ref is None else b',"ref":%b' % ref
 
 
-def read(data: bytes, max_depth: int) -> Said:
+def read(data: bytes, max_depth: int) -> WorkerMessage:
     """Read a message. Raises BodyTooLarge, InvalidJson and InvalidRequest."""
     if len(data) > MAX_MESSAGE_BYTES:
         raise BodyTooLarge(MAX_MESSAGE_BYTES)
@@ -57,7 +57,7 @@ def read(data: bytes, max_depth: int) -> Said:
     fields = message[name]
     if not isinstance(fields, dict):
         raise InvalidRequest(f"{name} is an object")
-    return Said(name, fields)
+    return WorkerMessage(name, fields)
 
 
 def _has_twins(data: bytes) -> bool:

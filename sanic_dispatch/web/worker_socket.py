@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 from sanic_dispatch.core.connected_workers import RESUME_S, Resumed
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.dispatch.connections import Message, Told
+from sanic_dispatch.dispatch.connections import Message, MessageKind
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import (
     DispatchError,
@@ -272,16 +272,16 @@ class WorkerSocket(Websocket):
 
     def take(self, message: Message) -> None:
         """Take what the owner of the topic tells this connection."""
-        match message.told:
-            case Told.OFFER | Told.STOP if self._held is not None:
+        match message.kind:
+            case MessageKind.OFFER | MessageKind.STOP if self._held is not None:
                 self._held.append(message)
-            case Told.OFFER:
+            case MessageKind.OFFER:
                 self._offer(message)
-            case Told.STOP:
+            case MessageKind.STOP:
                 self._say(worker_messages.cancel(message.job_id))
-            case Told.REPLACED:
+            case MessageKind.REPLACED:
                 self.close(close_codes.REPLACED, "another connection of this worker took over")
-            case Told.LOST:
+            case MessageKind.LOST:
                 self._detach = None
                 if self.is_open:
                     self._attach_soon()

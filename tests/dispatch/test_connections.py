@@ -9,7 +9,7 @@ import pytest
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.dispatch.connections import Message, Told
+from sanic_dispatch.dispatch.connections import Message, MessageKind
 from sanic_dispatch.errors import StandingBy
 from tests.support.world import World
 
@@ -26,8 +26,8 @@ class Line:
         self.hang_up = world.dispatcher.connections.attach(name, self.heard.append)
 
     @property
-    def told(self) -> list[Told]:
-        return [message.told for message in self.heard]
+    def kinds(self) -> list[MessageKind]:
+        return [message.kind for message in self.heard]
 
 
 async def test_a_worker_accepts_and_reports(world: World) -> None:
@@ -51,11 +51,11 @@ async def test_a_connection_is_told_that_another_one_has_taken_over(world: World
     await world.dispatcher.register_connected(TABLET, first.name)
     resumed = await world.dispatcher.resume("s", second.name)
     assert resumed.is_waiting
-    assert first.told == [Told.REPLACED]
+    assert first.kinds == [MessageKind.REPLACED]
     first.hang_up()
     submitting = asyncio.ensure_future(world.submit("mojito"))
     await world.quiet()
-    assert second.told == [Told.OFFER]
+    assert second.kinds == [MessageKind.OFFER]
     second.hang_up()
     await world.quiet()
     assert (await submitting).job.id == second.heard[0].job_id
@@ -69,17 +69,17 @@ async def test_a_poll_that_is_cut_off_gives_its_job_back(world: World) -> None:
     await world.dispatcher.register_connected(TABLET, other.name)
     submitting = asyncio.ensure_future(world.submit("mojito"))
     await world.quiet()
-    assert line.told == [Told.OFFER]
+    assert line.kinds == [MessageKind.OFFER]
     ending = asyncio.ensure_future(world.dispatcher.end_poll(POLLER.id, line.name))
     await asyncio.sleep(0)
     ending.cancel()
     await world.quiet()
-    assert other.told == [Told.OFFER]
+    assert other.kinds == [MessageKind.OFFER]
     submitting.cancel()
 
 
 async def test_a_connection_has_to_be_attached(world: World) -> None:
-    """Else nobody would be told of an offer."""
+    """Otherwise nobody would be told of an offer."""
     line = Line(world, "1")
     line.hang_up()
     with pytest.raises(StandingBy):
@@ -93,5 +93,5 @@ async def test_all_connections_are_lost_where_the_topic_is_served_no_more(world:
     line = Line(world, "1")
     await world.dispatcher.register_connected(TABLET, line.name)
     await world.dispatcher.stop(0.0)
-    assert line.told == [Told.LOST]
+    assert line.kinds == [MessageKind.LOST]
     line.hang_up()

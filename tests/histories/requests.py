@@ -10,7 +10,7 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.dispatch.connections import Message, Told
+from sanic_dispatch.dispatch.connections import Message, MessageKind
 
 if TYPE_CHECKING:
     from tests.histories.simulation import Life, Simulation
@@ -188,9 +188,9 @@ class _Poll:
             self._detach()
 
     def _take(self, message: Message) -> None:
-        if message.told is Told.OFFER and message.job is not None:
+        if message.kind is MessageKind.OFFER and message.job is not None:
             self._run.check_offer(message.job, message.receipt)
-        if not self._told.done() and message.told is not Told.STOP:
+        if not self._told.done() and message.kind is not MessageKind.STOP:
             self._told.set_result(message.job)
 
     async def job_for(self, worker: Worker, wait_s: float) -> Job | None:

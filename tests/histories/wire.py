@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sanic_dispatch.core.receipts import Proof
-from sanic_dispatch.dispatch.connections import Message, Told
+from sanic_dispatch.dispatch.connections import Message, MessageKind
 from sanic_dispatch.errors import DispatchError
 
 if TYPE_CHECKING:
@@ -99,12 +99,12 @@ class Wire:
     def _take(self, message: Message) -> None:
         if self._life.is_over:
             return
-        if message.told is Told.OFFER and message.job is not None:
+        if message.kind is MessageKind.OFFER and message.job is not None:
             job = message.job
             self._run.check_offer(job, message.receipt)
             offer = job.to_wire(), message.receipt, self._run.now_s()
             self._pass_on(Frame("job", 0, offer), self.received, is_up=False)
-        elif message.told is Told.STOP:
+        elif message.kind is MessageKind.STOP:
             self._pass_on(Frame("cancel", 0, message.job_id), self.received, is_up=False)
         else:
             self._close()
