@@ -47,7 +47,7 @@ NO_ANSWER = "it does not answer"
 FOLLOW, LEAVE = "follow", "leave"
 """The names of the calls that begin and end a stream."""
 
-Take = Callable[[str, Any], None]
+TakeWord = Callable[[str, Any], None]
 """Takes what comes: a word and a value; ``lost`` if the link breaks."""
 
 R = TypeVar("R")
@@ -146,7 +146,7 @@ class Forwarder:
             self._unanswered.pop(number, None)
 
     async def follow(
-        self, owner: Member, topic: str, arguments: Sequence[Any], take: Take
+        self, owner: Member, topic: str, arguments: Sequence[Any], take: TakeWord
     ) -> Stream:
         """Begin a stream from the owner of a topic. Raises LinkLost or LinkRefused.
 
@@ -248,7 +248,7 @@ class _Peer:
         self._reopen_s = 0.0
         """When it may be tried again, by the loop's clock."""
         self._awaited: dict[int, asyncio.Future[Any]] = {}
-        self._streams: dict[int, Take] = {}
+        self._streams: dict[int, TakeWord] = {}
 
     @property
     def is_open(self) -> bool:
@@ -276,7 +276,7 @@ class _Peer:
         finally:
             self._awaited.pop(number, None)
 
-    def follow(self, message: Message, take: Take) -> None:
+    def follow(self, message: Message, take: TakeWord) -> None:
         """Send the call that begins a stream. Raises LinkLost."""
         if self._link is None:
             raise LinkLost("the link has just broken")

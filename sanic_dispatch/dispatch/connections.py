@@ -38,7 +38,7 @@ class Message(NamedTuple):
     lease_s: float = 0.0
 
 
-Take = Callable[[Message], None]
+TakeMessage = Callable[[Message], None]
 """Takes what is told to a connection; must not raise."""
 
 
@@ -48,9 +48,9 @@ class Connections:
     def __init__(self, report: Callable[[c.Command], None]) -> None:
         """``report`` takes what has happened to a connection: ``Batches.report``."""
         self._report = report
-        self._takes: dict[str, Take] = {}
+        self._takes: dict[str, TakeMessage] = {}
 
-    def attach(self, connection: str, take: Take) -> Callable[[], None]:
+    def attach(self, connection: str, take: TakeMessage) -> Callable[[], None]:
         """Pass messages on to a connection; return what detaches it."""
         self._takes[connection] = take
         return lambda: self._detach(connection)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.cluster.forwarding import Stream, Take
+from sanic_dispatch.cluster.forwarding import Stream, TakeWord
 from sanic_dispatch.cluster.sessions import Sink
 from sanic_dispatch.errors import DispatchError
 from sanic_dispatch.live import close_codes
@@ -36,7 +36,7 @@ class Start(NamedTuple):
     version: Version
 
 
-Follow = Callable[[ViewKey, "str | None", Take], Awaitable[Stream]]
+Follow = Callable[[ViewKey, "str | None", TakeWord], Awaitable[Stream]]
 """Opens a stream of the frames of a view, from a cursor on. Raises OutOfReach.
 
 Its words are ``frame`` with the frame's JSON, ``closed`` with a close code, ``error`` and ``lost``.

@@ -14,14 +14,13 @@ from math import inf
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sanic_dispatch.cluster.codec import decoder_of, encode, signature_of
-from sanic_dispatch.cluster.forwarding import PATIENCE_S, RETRY_S, RemoteCall, Stream, Take
+from sanic_dispatch.cluster.forwarding import PATIENCE_S, RETRY_S, RemoteCall, Stream, TakeWord
 from sanic_dispatch.cluster.link import LinkLost, LinkRefused
 from sanic_dispatch.cluster.sessions import Sink
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.dispatch.connections import Message, MessageKind
-from sanic_dispatch.dispatch.connections import Take as TakeMessage
+from sanic_dispatch.dispatch.connections import Message, MessageKind, TakeMessage
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.online_backup import OnlineBackup
 from sanic_dispatch.dispatch.operator import Operator
@@ -188,7 +187,7 @@ _STREAMS: dict[str, Callable[..., Callable[[], None]]] = {
 async def attach(context: Context, connection: str, take: TakeMessage) -> Callable[[], None]:
     """Attach a connection of a worker at the owner of the topic; return what detaches it.
 
-    ``take`` is told ``LOST`` if it has to be attached anew. Raises StandingBy and OwnerUnreachable.
+    ``take`` gets ``LOST`` if it has to be attached again. Raises StandingBy and OwnerUnreachable.
     """
     loop = asyncio.get_running_loop()
     until_s = loop.time() + PATIENCE_S
@@ -225,7 +224,7 @@ _decode_message: Callable[[Any], Message] = decoder_of(Message)
 def follow_elsewhere(context: Context) -> Follow:
     """Return what opens a stream of a view from the process that owns the topic."""
 
-    async def follow(key: ViewKey, since: str | None, take: Take) -> Stream:
+    async def follow(key: ViewKey, since: str | None, take: TakeWord) -> Stream:
         owner, forwarder = context.dispatcher.owner, context.forwarder
         if forwarder is None or not owner.url:
             raise OutOfReach
@@ -260,7 +259,7 @@ def _handout(context: Context, job: Job | None) -> Handout | None:
     return None if job is None else Handout(job, context.dispatcher.receipt_of(job))
 
 
-async def look_up(context: Context, job_id: str) -> JobDetails:
+async def job_details(context: Context, job_id: str) -> JobDetails:
     """Return a job as those may see it who know its id. Raises UnknownJob."""
     placed = await context.dispatcher.look_up(job_id)
     projection = context.hub.projection
@@ -395,8 +394,8 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     Outbox.events,
     PushOutbox.key, PushOutbox.subscribe, PushOutbox.unsubscribe, PushOutbox.overview,
     PushOutbox.go_on, PushOutbox.drop,
-    hand_out, begin_poll, end_poll, look_up, why_waiting, eta_of_next, is_paused, record_refusal,
-    unavailable_drinks,
+    hand_out, begin_poll, end_poll, job_details, why_waiting, eta_of_next, is_paused,
+    record_refusal, unavailable_drinks,
 )  # fmt: skip
 """What other processes may call."""
 

@@ -13,8 +13,7 @@ from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.dispatch.dispatcher import Dispatcher, new_job_id
 from sanic_dispatch.errors import QueueFull
 from sanic_dispatch.web import auth, idempotency, rate_limit
-from sanic_dispatch.web.calls import JobDetails, ask, eta_of_next
-from sanic_dispatch.web.calls import look_up as look_up_status
+from sanic_dispatch.web.calls import JobDetails, ask, eta_of_next, job_details
 from sanic_dispatch.web.context import Call, context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import CANCEL, LOOK_UP, SUBMIT
@@ -66,7 +65,7 @@ async def cancel(request: Request, job_id: str) -> HTTPResponse:
 
 async def job_answer(request: Call, job_id: str, status: int = 200, **more: Any) -> HTTPResponse:
     """Return the answer with a job and ``more`` members, its worker's result verbatim."""
-    found = await ask(context_of(request), look_up_status, job_id)
+    found = await ask(context_of(request), job_details, job_id)
     answer = json_answer({**_job_fields(found), **more}, status)
     if found.job.result is not None:
         assert answer.body

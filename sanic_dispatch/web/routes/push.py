@@ -17,7 +17,7 @@ from sanic_dispatch.outbox.push_entry import (
     read_subscription,
 )
 from sanic_dispatch.outbox.push_outbox import PushOutbox
-from sanic_dispatch.web.calls import ask, look_up
+from sanic_dispatch.web.calls import ask, job_details
 from sanic_dispatch.web.context import context_of
 from sanic_dispatch.web.openapi.operation import (
     AN_OBJECT,
@@ -106,7 +106,7 @@ async def put_subscription(request: Request, job_id: str) -> HTTPResponse:
         subscription = read_subscription(said)
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
-    await ask(context, look_up, job_id)  # names are resolved only for who has an order
+    await ask(context, job_details, job_id)  # names are resolved only for who has an order
     await context.push_client.check(subscription.endpoint)
     await ask(context, PushOutbox.subscribe, job_id, subscription)
     return empty(headers=NOSNIFF)
