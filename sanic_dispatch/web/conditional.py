@@ -16,7 +16,7 @@ from sanic_dispatch.web.responses import NOSNIFF
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def validated(
+def conditional_response(
     request: Request,
     body: bytes,
     content_type: str,

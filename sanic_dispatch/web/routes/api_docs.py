@@ -7,8 +7,8 @@ from typing import Any
 from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.live.frames import encode
-from sanic_dispatch.web.compression import packed
-from sanic_dispatch.web.conditional import validated
+from sanic_dispatch.web.compression import gzipped
+from sanic_dispatch.web.conditional import conditional_response
 from sanic_dispatch.web.context import context_of, settings_of
 from sanic_dispatch.web.openapi.document import openapi_document
 from sanic_dispatch.web.openapi.operation import describe
@@ -25,16 +25,16 @@ _HTML = "text/html; charset=utf-8"
 @describe(OPENAPI)
 async def openapi(request: Request) -> HTTPResponse:
     """Return this interface as an OpenAPI document."""
-    text, headers = await packed(request, encode(_document(request)), _JSON, {})
-    return validated(request, text, _JSON, headers)
+    text, headers = await gzipped(request, encode(_document(request)), _JSON, {})
+    return conditional_response(request, text, _JSON, headers)
 
 
 @describe(DOCS)
 async def human(request: Request) -> HTTPResponse:
     """Return this interface as a page."""
     text = docs_page(_document(request)).encode()
-    text, headers = await packed(request, text, _HTML, context_of(request).page_headers)
-    return validated(request, text, _HTML, headers)
+    text, headers = await gzipped(request, text, _HTML, context_of(request).page_headers)
+    return conditional_response(request, text, _HTML, headers)
 
 
 def _document(request: Request) -> dict[str, Any]:

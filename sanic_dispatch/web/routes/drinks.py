@@ -6,7 +6,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.errors import DispatchError
 from sanic_dispatch.web.calls import ask, unavailable_drinks
-from sanic_dispatch.web.conditional import validated
+from sanic_dispatch.web.conditional import conditional_response
 from sanic_dispatch.web.context import context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import MENU
@@ -24,7 +24,7 @@ async def look(request: Request) -> HTTPResponse:
         unavailable = await ask(context, unavailable_drinks)
     except DispatchError:
         unavailable = ()
-    return validated(request, context.menu.json(unavailable), "application/json")
+    return conditional_response(request, context.menu.json(unavailable), "application/json")
 
 
 menu.add_route(look, "/menu", GET_AND_HEAD)

@@ -15,8 +15,8 @@ from sanic.exceptions import NotFound
 from sanic.response import redirect
 
 from sanic_dispatch.config.public_url import ORDER_PAGE
-from sanic_dispatch.web.compression import packed
-from sanic_dispatch.web.conditional import validated
+from sanic_dispatch.web.compression import gzipped
+from sanic_dispatch.web.conditional import conditional_response
 from sanic_dispatch.web.context import context_of, settings_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import CONFIG, HOME, MANIFEST, PUBLIC_FILE
@@ -86,8 +86,8 @@ async def page(request: Request, path: str) -> HTTPResponse:
     if file is None:
         raise NotFound("no such file")
     kind = _type_of(path)
-    content, headers = await packed(request, file.content, kind, context_of(request).page_headers)
-    return validated(request, content, kind, headers, file.modified_s)
+    content, headers = await gzipped(request, file.content, kind, context_of(request).page_headers)
+    return conditional_response(request, content, kind, headers, file.modified_s)
 
 
 pages.add_route(home, "/", GET_AND_HEAD)

@@ -13,7 +13,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic_dispatch.config.origins import is_same_site
 from sanic_dispatch.config.public_url import is_page_url, order_page_of, origin_of
 from sanic_dispatch.errors import InvalidRequest
-from sanic_dispatch.web.conditional import validated
+from sanic_dispatch.web.conditional import conditional_response
 from sanic_dispatch.web.context import context_of, settings_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import QR_CODE
@@ -33,7 +33,7 @@ async def code(request: Request) -> HTTPResponse:
     public_url = settings_of(request).public_url
     url = order_page_of(public_url) if public_url else _page_url_of(request)
     drawing = await asyncio.to_thread(draw, url)
-    return validated(
+    return conditional_response(
         request, drawing, "image/svg+xml", {**context_of(request).page_headers, **CACHE_5_MINUTES}
     )
 
