@@ -116,7 +116,7 @@ class Hub:
             number=self._bus.number,
             now_s=self._clock.now_s(),
         )
-        projection.go_on(experience)
+        projection.restore_experience(experience)
         return projection
 
     def show(self, projection: Projection) -> None:

@@ -173,7 +173,7 @@ class Projection:
         self.expire(now_s)
         self.version = Version(number)
 
-    def go_on(self, experience: Experience) -> None:
+    def restore_experience(self, experience: Experience) -> None:
         """Restore the estimator, the promises and the reports of the last run, or the last owner.
 
         Where that is too little for an estimate, the finished jobs have told more.

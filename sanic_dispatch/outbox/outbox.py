@@ -335,7 +335,7 @@ class Outbox:
         await self._execute(c.RotateSecret(endpoint_id, secret, REQUEST_ID.get()))
         await self._load()
 
-    async def go_on(self, endpoint_id: str, *, drop: bool = False) -> Fields:
+    async def resume_endpoint(self, endpoint_id: str, *, drop: bool = False) -> Fields:
         """Try again at once, from where it stopped; ``drop``: without what is pending now."""
         self._dispatcher.check_open()
         self._find(endpoint_id)

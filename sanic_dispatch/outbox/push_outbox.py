@@ -209,7 +209,7 @@ class PushOutbox:
         pending = [self._fields_of(phone) for phone in self.phones if phone.pending is not None]
         return {"subscriptions": len(self._phones), "pending": pending}
 
-    async def go_on(self, subscription: str) -> None:
+    async def resume_phone(self, subscription: str) -> None:
         """Try again at once to tell a phone. Raises UnknownSubscription."""
         self._dispatcher.check_open()
         phone = self._find(subscription)

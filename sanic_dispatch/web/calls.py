@@ -390,10 +390,10 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     HistoryQueries.find, HistoryQueries.recorded, HistoryQueries.of_ticket,
     HistoryQueries.statistics, Rewinder.look,
     OnlineBackup.make, Readiness.reasons,
-    Outbox.endpoints, Outbox.add, Outbox.remove, Outbox.rotate, Outbox.go_on, Outbox.send_test,
-    Outbox.events,
+    Outbox.endpoints, Outbox.add, Outbox.remove, Outbox.rotate,
+    Outbox.resume_endpoint, Outbox.send_test, Outbox.events,
     PushOutbox.key, PushOutbox.subscribe, PushOutbox.unsubscribe, PushOutbox.overview,
-    PushOutbox.go_on, PushOutbox.drop,
+    PushOutbox.resume_phone, PushOutbox.drop,
     hand_out, begin_poll, end_poll, job_details, why_waiting, eta_of_next, is_paused,
     record_refusal, unavailable_drinks,
 )  # fmt: skip

@@ -222,7 +222,7 @@ def test_a_new_owner_goes_on_with_them(seed: int) -> None:
         earlier=EarlierRuns((), log.newest(EARLIER_EVENTS)),
         now_s=night.now_s,
     )
-    after.go_on(experience_in(log))
+    after.restore_experience(experience_in(log))
     assert after.counts() == before.counts()
     told = [
         [

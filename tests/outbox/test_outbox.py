@@ -81,7 +81,7 @@ async def test_a_day_of_failures_and_going_on(bar: Bar) -> None:
     assert bar.receiver.received == []
     (shown,) = await bar.outbox.endpoints()
     assert (shown["state"], shown["reason"]) == ("disabled", "status 503")
-    await bar.outbox.go_on("hook")
+    await bar.outbox.resume_endpoint("hook")
     await bar.received(3)
     assert sorted(bar.numbers) == [1, 2, 3]
 
@@ -93,7 +93,7 @@ async def test_what_is_pending_can_be_dropped(bar: Bar) -> None:
     await bar.world.submit(0)
     await bar.received(1)
     bar.receiver.answer = OK
-    assert (await bar.outbox.go_on("hook", drop=True))["pending"] == 0
+    assert (await bar.outbox.resume_endpoint("hook", drop=True))["pending"] == 0
     await bar.world.submit(1)
     await bar.received(2)
     assert bar.numbers == [1, 2]
@@ -110,7 +110,7 @@ async def test_a_long_backlog_is_read_from_the_log(bar: Bar) -> None:
     assert bar.outbox._queues["hook"].pending == MAX_LOADED
     bar.receiver.answer = OK
     bar.receiver.received.clear()
-    await bar.outbox.go_on("hook")
+    await bar.outbox.resume_endpoint("hook")
     await bar.received(count)
     assert sorted(bar.numbers) == list(range(1, count + 1))
 
@@ -142,7 +142,7 @@ async def test_what_is_published_while_the_log_is_read(
         return page
 
     monkeypatch.setattr(bar.outbox._history, "find", find_slowly)
-    await bar.outbox.go_on("hook")
+    await bar.outbox.resume_endpoint("hook")
     await bar.received(3)
     assert bar.numbers == [1, 1, 2]
 

@@ -414,7 +414,7 @@ async def test_what_operators_do(cafe: Cafe) -> None:
     await cafe.serve(1, done=False)
     await cafe.told(phone, 1)
     (shown,) = (await cafe.outbox.overview())["pending"]
-    await cafe.outbox.go_on(shown["id"])
+    await cafe.outbox.resume_phone(shown["id"])
     await cafe.told(phone, 2)
     cafe.receiver.answer = OK
     await cafe.outbox.drop(shown["id"])

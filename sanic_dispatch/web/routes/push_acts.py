@@ -62,7 +62,7 @@ async def list_push(request: Request) -> HTTPResponse:
 async def continue_push(request: Request, subscription: str) -> HTTPResponse:
     """Try again at once to tell a phone what is pending."""
     auth.check(request, auth.OPERATOR)
-    await ask(context_of(request), PushOutbox.go_on, subscription)
+    await ask(context_of(request), PushOutbox.resume_phone, subscription)
     return empty(headers=NOSNIFF)
 
 

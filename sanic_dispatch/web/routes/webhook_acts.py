@@ -198,7 +198,9 @@ _GOING_ON = Operation(
 async def continue_webhook(request: Request, webhook_id: str) -> HTTPResponse:
     """Send again at once, from where it stopped."""
     auth.check(request, auth.OPERATOR)
-    return json_answer(await ask(context_of(request), Outbox.go_on, webhook_id, drop=False))
+    return json_answer(
+        await ask(context_of(request), Outbox.resume_endpoint, webhook_id, drop=False)
+    )
 
 
 @webhook_acts.post("/<webhook_id:str>/drop", name="drop_pending")
@@ -206,7 +208,9 @@ async def continue_webhook(request: Request, webhook_id: str) -> HTTPResponse:
 async def drop_pending(request: Request, webhook_id: str) -> HTTPResponse:
     """Drop what is pending, and send from the next event on."""
     auth.check(request, auth.OPERATOR)
-    return json_answer(await ask(context_of(request), Outbox.go_on, webhook_id, drop=True))
+    return json_answer(
+        await ask(context_of(request), Outbox.resume_endpoint, webhook_id, drop=True)
+    )
 
 
 @webhook_acts.get("/<webhook_id:str>/events", name="webhook_events")
