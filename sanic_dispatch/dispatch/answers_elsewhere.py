@@ -54,11 +54,11 @@ class AnswersElsewhere:
         """Return the jobs of the answers that a process was to write."""
         return [each.job for each in self._by_job.values() if each.run == run]
 
-    async def known(self, worker: Worker) -> None:
-        """Return once it is known what became of the answer with this worker's job.
+    async def until_settled(self, worker: Worker) -> None:
+        """Wait until the outcome of the answer with this worker's job is known.
 
-        At once if there is none, if this is the registration that is being answered, and after
-        ANSWER_WAIT_S.
+        For at most ANSWER_WAIT_S, and not at all if there is none, or if this is the registration
+        that is being answered.
         """
         expected = self._by_key.get(worker.key) if worker.key and self._by_key else None
         if expected is None or worker.id in expected.job.callbacks:

@@ -428,7 +428,7 @@ class Dispatcher:
         If the request is cancelled, the answer is reported as lost.
         """
         await self._until_open()
-        await self._answers_elsewhere.known(worker)
+        await self._answers_elsewhere.until_settled(worker)
         if not self._is_open:  # the topic was lost meanwhile
             await self._until_open()
         job = await self._job_to_answer_with(c.Register(worker, lost, REQUEST_ID.get()))
