@@ -17,8 +17,8 @@ from sanic_dispatch.core.worker import Worker
 if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
 
-REASON = "its time to wait is over"
-REFUSED = "its time to wait is over, and it could not be told"
+EXPIRED = "its registration has expired"
+NOT_REACHED = "its registration has expired, and it could not be notified"
 
 
 def watch(machine: StateMachine, worker: Worker) -> None:
@@ -40,8 +40,8 @@ def on_end_registration(machine: StateMachine, look: c.EndRegistration) -> None:
         if is_early or may_get_one or machine.tables.workers.is_held(worker.id):
             machine.effects.append(e.StartTimer(look, evidence.FIRST_INTERVAL_S))
             return
-        worker = worker.expired(machine.now.wall_s, REASON)
-        machine.put_worker(worker, EventKind.WORKER_SET_ASIDE, REASON)
+        worker = worker.expired(machine.now.wall_s, EXPIRED)
+        machine.put_worker(worker, EventKind.WORKER_SET_ASIDE, EXPIRED)
     machine.effects.append(e.PutExpired(look, worker, machine.request))
 
 
@@ -60,9 +60,9 @@ def on_expiry_told(machine: StateMachine, told: c.ExpiryTold) -> None:
     silent_s = machine.now.wall_s - worker.aside.since_s
     again = look._replace(tries=look.tries + 1)
     if told.is_sure or silent_s > machine.policy.worker_patience_s:
-        machine.drop(worker.id, REASON)
+        machine.drop(worker.id, EXPIRED)
         return
     if worker.key is None and again.tries >= machine.policy.max_attempts:
-        machine.drop(worker.id, REFUSED)
+        machine.drop(worker.id, NOT_REACHED)
         return
     machine.effects.append(e.StartTimer(again, evidence.growing_s(look.tries)))

@@ -662,7 +662,7 @@ class Simulation:
         if any(robot.callback in job.spent for job in self.truth.jobs.values()):
             return True
         reason = self.dropped.get(robot.callback, "")
-        return reason in ("out of order", "it refused too often", expiry.REFUSED, USED_IN_DOUBT)
+        return reason in ("out of order", "it refused too often", expiry.NOT_REACHED, USED_IN_DOUBT)
 
     def _look_at_the_end(self) -> None:
         for data, began_s in self._asking:

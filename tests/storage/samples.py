@@ -287,7 +287,7 @@ def one_of_each(topic: Topic) -> Batch:
         Worker("poll:shell", AT, place=5.0),
         Worker("ws:other", AT, place=6.0, session="c5" * 16),
         worker(7)._replace(expires_s=1795489261.25),
-        worker(8)._replace(expires_s=6.0).expired(6.5, "its time to wait is over"),
+        worker(8)._replace(expires_s=6.0).expired(6.5, "its registration has expired"),
     )
 
 
