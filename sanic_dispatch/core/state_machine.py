@@ -2,8 +2,8 @@
 
 ``apply(command, now)`` changes the tables and returns what to answer (reply), what happened
 (events) and what to do outside (effects). It is pure and synchronous: no I/O, no clock, no waiting.
-A command is applied whole or not at all, and whenever one has been applied, no waiting job and no
-free worker are left together (unless the topic is paused).
+A command is applied whole or not at all, and after each command no waiting job is left that a free
+worker takes, unless the topic is paused or the worker's rule is still being matched.
 
 The outcome of an effect comes back as a command that names its subject (an attempt, a hold, a
 set-aside); if that has changed meanwhile, the command has no effect. ``held_jobs`` and
@@ -276,7 +276,8 @@ class StateMachine:
 
         None also if this callback has had its job. In this order: a callback that waits, unless
         its time is over; one that has a job already, a key that holds a job, and any other worker,
-        which gets the oldest job or is enqueued. Raises QueueFull and TooManyRules.
+        which gets the first job in line that it takes, or is enqueued. Raises QueueFull and
+        TooManyRules.
         """
         worker, workers = command.worker, self.tables.workers
         waiting = workers.get(worker.id)
@@ -299,7 +300,7 @@ class StateMachine:
         self._probe_stale(worker)
         job = self._job_of(worker.key, lost=command.lost)
         if job is None:
-            return self._give_oldest_job_or_enqueue(worker)
+            return self._give_first_job_or_enqueue(worker)
         return self._register_anew(worker, job, lost=command.lost)
 
     def _answer_repeat(self, job: Job, worker: Worker) -> Job | None:
@@ -328,12 +329,12 @@ class StateMachine:
         meaning = meaning_of(job, lost=lost)
         if meaning is Registration.SAME_JOB and job.cancelling:
             self.cancel_lost(job, worker)
-            return self._give_oldest_job_or_enqueue(worker)
+            return self._give_first_job_or_enqueue(worker)
         if meaning is Registration.SAME_JOB:
             return self._give_same_job(job, worker)
         if meaning is Registration.DONE:
             self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
-            return self._give_oldest_job_or_enqueue(worker)
+            return self._give_first_job_or_enqueue(worker)
         if worker.aside is None:  # by an operator, whose word stands
             worker = worker.awaiting(self.now.wall_s, job.id, lost=lost)
         self.enqueue(worker)
@@ -344,7 +345,7 @@ class StateMachine:
         """Answer with the job that the worker's key holds, or held last."""
         if job.state is State.WAITING and not self._may_pair:
             self.tables.put_job(job._replace(former=None))  # it does not have it: it asks again
-            return self._give_oldest_job_or_enqueue(worker)
+            return self._give_first_job_or_enqueue(worker)
         given = self._assign_by_answer(job, worker)
         self._drop_replaced(job, worker)
         return given
@@ -354,8 +355,8 @@ class StateMachine:
         if job.worker and job.worker.id != worker.id:
             self.drop(job.worker.id, REPLACED)
 
-    def _give_oldest_job_or_enqueue(self, worker: Worker) -> Job | None:
-        """Answer with the oldest job, or let the worker wait."""
+    def _give_first_job_or_enqueue(self, worker: Worker) -> Job | None:
+        """Answer with the first job in line that the worker takes, or enqueue the worker."""
         may_get_one = worker.aside is None and self._may_pair
         job = self._first_job_for(worker) if may_get_one else None
         if job is not None:

@@ -3,7 +3,8 @@
 A worker that has failed gets no jobs until a probe sees it waiting. This module ends a set-aside;
 ``StateMachine`` begins it: ``_move_worker`` (by the fate that a transition has for the worker:
 ``lifecycle.refuse`` → ``Fate.ASIDE``), ``_probe_stale``, ``_register_anew`` and ``_on_set_aside``.
-``WorkerTable.first`` skips such workers. The time between two probes is ``evidence.growing_s``.
+``WorkerTable.free_by_rule`` leaves such workers out. The time between two probes is
+``evidence.growing_s``.
 
 A timer begins a check, an effect probes the worker, and its result is a command again. The first
 check is scheduled by ``StateMachine._watch_worker``; while jobs wait and no worker is free,
