@@ -107,7 +107,7 @@ def on_resume(machine: StateMachine, command: c.Resume) -> Resumed:
 
 def _reach(machine: StateMachine, worker_id: str, connection: str) -> None:
     """Note by which connection a worker is reached from now on; the one before is closed."""
-    before = machine.tables.workers.present.get(worker_id)
+    before = machine.tables.workers.connection_of.get(worker_id)
     if before is not None and before != connection:
         machine.effects.append(e.EndConnection(before, machine.request))
     machine.tables.attach(worker_id, connection)
@@ -154,7 +154,7 @@ def _begin_lapse(machine: StateMachine, job: Job) -> None:
 def _send(machine: StateMachine, job: Job) -> None:
     assert job.hold
     worker = job.hold.worker
-    connection = machine.tables.workers.present[worker.id]
+    connection = machine.tables.workers.connection_of[worker.id]
     receipt, lease_s = machine.receipts.receipt(job), machine.lease_of_s(job.hold)
     assert lease_s is not None
     machine.effects.append(e.OfferJob(job, receipt, lease_s, connection, machine.request))
@@ -162,7 +162,7 @@ def _send(machine: StateMachine, job: Job) -> None:
 
 def ask_to_stop(machine: StateMachine, job: Job) -> None:
     """Tell the holder of a job to stop, if it is connected."""
-    connection = machine.tables.workers.present.get(job.worker.id) if job.worker else None
+    connection = machine.tables.workers.connection_of.get(job.worker.id) if job.worker else None
     if connection is not None and job.state is State.ASSIGNED:
         machine.effects.append(e.AskToStop(job.id, connection, machine.request))
 
@@ -232,7 +232,7 @@ def on_end_poll(machine: StateMachine, poll: c.EndPoll) -> Job | None:
     """
     tables = machine.tables
     job = tables.jobs.held_by(poll.worker_id)
-    connection = tables.workers.present.get(poll.worker_id)
+    connection = tables.workers.connection_of.get(poll.worker_id)
     if job is not None and lifecycle.is_open_offer(job):
         if connection is None:  # by which poll it was offered is not known
             return _take_up_job(machine, job, "")
@@ -276,7 +276,7 @@ def note_away(machine: StateMachine, worker: Worker | None) -> None:
     if worker is None or not worker.is_connected:
         return
     workers, now_s = machine.tables.workers, machine.now.monotonic_s
-    if worker.id in workers.present or worker.id in workers.left:
+    if worker.id in workers.connection_of or worker.id in workers.left:
         return
     machine.tables.note_left(worker.id, now_s)
     look = c.DropIfAway(worker.id, now_s)
@@ -333,7 +333,7 @@ def note_lost_job(machine: StateMachine, worker: Worker, job_id: str) -> None:
 
 def end_open_poll(machine: StateMachine, worker_id: str) -> None:
     """End the poll of a worker that leaves the queue, if one is open."""
-    connection = machine.tables.workers.present.get(worker_id)
+    connection = machine.tables.workers.connection_of.get(worker_id)
     if connection is not None:
         machine.effects.append(e.EndConnection(connection, machine.request))
 

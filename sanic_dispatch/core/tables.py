@@ -376,7 +376,7 @@ class WorkerTable:
         """By rule: the free workers with it, in order; no list is empty. Only to be read."""
         self._held: dict[str, int] = {}
         """By callback: how many jobs were sent there that are not settled."""
-        self.present: dict[str, str] = {}
+        self.connection_of: dict[str, str] = {}
         """By connected worker: its connection; not stored. Changed by ``move``, as the next two."""
         self.at_connection: dict[str, str] = {}
         """By connection: its worker."""
@@ -448,11 +448,12 @@ class WorkerTable:
         """Note how a connected worker is reached; return how it was before."""
         worker = self._workers.get(to.worker_id)
         was_free = worker is not None and self.is_free(worker)
-        connection, left_s = self.present.pop(to.worker_id, None), self.left.pop(to.worker_id, None)
+        connection = self.connection_of.pop(to.worker_id, None)
+        left_s = self.left.pop(to.worker_id, None)
         if connection is not None:
             del self.at_connection[connection]
         if to.connection is not None:
-            self.present[to.worker_id] = to.connection
+            self.connection_of[to.worker_id] = to.connection
             self.at_connection[to.connection] = to.worker_id
         if to.left_s is not None:
             self.left[to.worker_id] = to.left_s
@@ -468,7 +469,7 @@ class WorkerTable:
         url = worker.callback_url
         if worker.aside is not None or url in self._held:
             return False
-        return worker.key is not None or not worker.is_connected or url in self.present
+        return worker.key is not None or not worker.is_connected or url in self.connection_of
 
     def is_held(self, worker_id: str) -> bool:
         """Whether a job was sent to this callback and is not settled there."""

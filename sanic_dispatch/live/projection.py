@@ -460,7 +460,7 @@ class Projection:
     def counts(self) -> QueueCounts:
         """Return the counts for the bar."""
         return QueueCounts(
-            self.robots.present,
+            self.robots.number_at_work,
             self.line.size,
             len(self._assigned),
             self._paused,

@@ -16,7 +16,7 @@ from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Key, Worker
 
 RETURN_GRACE_S = 30.0
-"""How long a worker that is done still counts as present: it usually registers again at once."""
+"""How long a worker that is done still counts as at work: it usually registers again at once."""
 
 _LEFT = (EventKind.WORKER_DROPPED, EventKind.WORKER_USED)
 
@@ -99,7 +99,7 @@ class Robots:
         """By some rules: how many robots at work have one of them, as far as asked since then."""
 
     @property
-    def present(self) -> int:
+    def number_at_work(self) -> int:
         """The number of robots at work; a robot that was set aside may never come back."""
         return len(self.busy) + len(self.free) + len(self._between_jobs)
 
@@ -134,7 +134,7 @@ class Robots:
     def count(self, rules: frozenset[str] | None) -> int:
         """Return how many robots with one of these rules are at work; None for any."""
         if rules is None:
-            return self.present
+            return self.number_at_work
         count = self._crews.get(rules)
         if count is None:
             count = self._crews[rules] = sum(self._rules_at_work[rule] for rule in rules)

@@ -39,7 +39,7 @@ async def reached(two: Two, *names: str) -> None:
     workers = two.owner.app.ctx.dispatcher._machine.tables.workers
 
     async def are_reached() -> bool:
-        return set(workers.present) == set(names)
+        return set(workers.connection_of) == set(names)
 
     await eventually(are_reached)
 

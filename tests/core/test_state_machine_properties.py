@@ -337,7 +337,7 @@ def test_a_restart_takes_up_what_was_left(policy: Policy, first: Any, second: An
 def _end_connections(machine: StateMachine) -> None:
     """Forget all connections, which are not stored."""
     workers = machine.tables.workers
-    for worker_id in (*workers.present, *workers.left):
+    for worker_id in (*workers.connection_of, *workers.left):
         workers.move(Moved(worker_id, None, None))
 
 

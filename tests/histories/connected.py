@@ -197,7 +197,7 @@ class Tablet(ConnectedWorker):
         if self.id not in workers:
             if self._run.dropped.get(self.id) != "out of order":
                 yield f"{self.id} waits without being registered"
-        elif self.wire is None or workers.present.get(self.id) != self.wire.connection:
+        elif self.wire is None or workers.connection_of.get(self.id) != self.wire.connection:
             yield f"{self.id} waits, and is not reached"
 
     def befall(self, what: str) -> None:

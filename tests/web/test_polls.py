@@ -42,7 +42,7 @@ async def waits(service: Service, name: str = "poll:shell-1") -> None:
     workers = service.app.ctx.dispatcher._machine.tables.workers
 
     async def is_present() -> bool:
-        return name in workers.present and workers.get(name) is not None
+        return name in workers.connection_of and workers.get(name) is not None
 
     await eventually(is_present)
 
@@ -146,7 +146,7 @@ async def test_a_client_that_goes_away(service: Service) -> None:
     tables = service.app.ctx.dispatcher._machine.tables
 
     async def has_left() -> bool:
-        return "poll:shell-1" not in tables.workers.present
+        return "poll:shell-1" not in tables.workers.connection_of
 
     await eventually(has_left)
     await service.submit(1)
