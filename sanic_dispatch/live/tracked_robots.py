@@ -55,7 +55,7 @@ class TrackedRobot(Value, frozen=True):
         return self.job is not None and self.job.hold is not None and self.job.hold.times_unused > 0
 
 
-class Between(NamedTuple):
+class RobotBetweenJobs(NamedTuple):
     """A robot between two jobs: who it is, when it was done, and its rule."""
 
     identity: Key | str
@@ -70,7 +70,7 @@ class RobotsState(NamedTuple):
     free: list[Worker]
     aside: list[Worker]
     displaced: list[Worker]
-    between: list[Between]
+    between: list[RobotBetweenJobs]
     unused_rules: list[str]
     """Rules of robots that were here lately."""
 
@@ -208,7 +208,7 @@ class Robots:
             for place in (self.free, self.aside, self._displaced)
         )
         busy = [robot.job.id for robot in self.busy.values() if robot.job]
-        between = [Between(each, *since) for each, since in self._between_jobs.items()]
+        between = [RobotBetweenJobs(each, *since) for each, since in self._between_jobs.items()]
         return RobotsState(busy, free, aside, displaced, between, self._learnt.unused)
 
     def restore(self, state: RobotsState, jobs: Mapping[str, Job]) -> None:
