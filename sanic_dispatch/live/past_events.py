@@ -14,7 +14,7 @@ from sanic_dispatch.core.job import Hold, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Aside, Cause, Worker
 from sanic_dispatch.storage.event_facts import EventFacts
-from sanic_dispatch.storage.event_log import Retold
+from sanic_dispatch.storage.event_log import EventWithPayload
 from sanic_dispatch.storage.event_record import LoggedEvent
 
 LEASE_ENDED = "its lease ended"
@@ -41,13 +41,13 @@ class PastEvents:
         self._find_worker = find_worker
         self._takes_turns = takes_turns
 
-    def event_of(self, retold: Retold) -> Event | None:
+    def event_of(self, entry: EventWithPayload) -> Event | None:
         """Return an event; None for a kind of a later version."""
-        logged = retold.event
+        logged = entry.event
         kind = _KINDS.get(logged.event)
         if kind is None:
             return None
-        job = self._job_of(retold, kind) if logged.ticket else None
+        job = self._job_of(entry, kind) if logged.ticket else None
         worker = job.worker if job else None
         if worker is None and logged.callback:
             worker = self._worker_of(logged, kind)
@@ -68,10 +68,10 @@ class PastEvents:
 
     # ---- jobs
 
-    def _job_of(self, retold: Retold, kind: EventKind) -> Job:
-        logged = retold.event
+    def _job_of(self, entry: EventWithPayload, kind: EventKind) -> Job:
+        logged = entry.event
         if kind is EventKind.JOB_SUBMITTED:
-            return _new_job(retold)
+            return _new_job(entry)
         job = self._find_job(logged.job) or _unknown_job(logged)
         if kind is EventKind.JOB_ASSIGNED:
             return self._assigned(job, logged)
@@ -113,8 +113,8 @@ def _worker_with(logged: LoggedEvent, facts: EventFacts) -> Worker:
     )
 
 
-def _new_job(retold: Retold) -> Job:
-    logged, payload, facts = retold.event, retold.payload, retold.event.facts or NONE
+def _new_job(entry: EventWithPayload) -> Job:
+    logged, payload, facts = entry.event, entry.payload, entry.event.facts or NONE
     return Job(
         logged.job,
         logged.ticket,

@@ -26,7 +26,7 @@ from sanic_dispatch.live.past_events import PastEvents
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.tracked_robots import RobotsState
 from sanic_dispatch.live.views import MONITOR_LOG
-from sanic_dispatch.storage.event_log import Retold
+from sanic_dispatch.storage.event_log import EventWithPayload
 from sanic_dispatch.storage.event_record import LoggedEvent
 
 EXPIRE_EVERY_S = 60.0
@@ -107,20 +107,20 @@ class PastProjection(Projection):
         """The number of the last event."""
         return self.version.number
 
-    def tell(self, retold: Retold) -> None:
+    def tell(self, entry: EventWithPayload) -> None:
         """Fold the next event; ``catch_up`` has to follow before anything is shown."""
-        self.at_s = max(self.at_s, retold.event.at_s)
+        self.at_s = max(self.at_s, entry.event.at_s)
         if self.at_s >= self._expired_s + EXPIRE_EVERY_S:
             self.catch_up(self.at_s)
-        event = self._events.event_of(retold)
-        self.version = Version(retold.event.n)
+        event = self._events.event_of(entry)
+        self.version = Version(entry.event.n)
         if event is None:
             return
         if event.job is not None and event.kind is not EventKind.JOB_FORGOTTEN:
             self.last_hour.fold(event)
         self._fold(event)
         if self.listed and self.listed[-1] is event:
-            self.listed[-1] = retold.event
+            self.listed[-1] = entry.event
 
     def catch_up(self, now_s: float) -> None:
         """Show everything as of ``now_s`` (Unix seconds)."""

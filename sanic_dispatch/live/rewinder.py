@@ -22,7 +22,7 @@ from sanic_dispatch.errors import InvalidRequest, MomentInHole
 from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.views import Monitor
 from sanic_dispatch.storage.checkpoint import Pace
-from sanic_dispatch.storage.event_log import Epoch, EventLog, Question, Retold
+from sanic_dispatch.storage.event_log import Epoch, EventLog, EventWithPayload, Question
 from sanic_dispatch.storage.snapshots import MemorySnapshots, SnapshotRef
 
 SNAPSHOT_EVENTS = 2500
@@ -291,16 +291,16 @@ class Rewinder:
         """Fold the events up to a moment, or all; yield the gaps on the way, and make snapshots."""
         projection, saved_n = reel.projection, reel.projection.number
         cuts = self._log.cuts()
-        for retold in self._log.retell(projection.number):
-            event = retold.event
-            gap = self._gap_before(projection, retold)
+        for entry in self._log.events_with_payloads(projection.number):
+            event = entry.event
+            gap = self._gap_before(projection, entry)
             if gap is not None:
                 yield gap
             if moment_s is not None and event.at_s > moment_s:
                 return
             if gap is not None:
                 projection = self._begin_anew(reel)
-            projection.tell(retold)
+            projection.tell(entry)
             pace.rest()
             if is_cancelled():
                 return
@@ -309,9 +309,9 @@ class Rewinder:
                 saved_n = event.n
                 self._save(reel, pace)
 
-    def _gap_before(self, projection: PastProjection, retold: Retold) -> Gap | None:
+    def _gap_before(self, projection: PastProjection, entry: EventWithPayload) -> Gap | None:
         """Return the gap before an event; what was before the first one was dropped."""
-        n, event = projection.number, retold.event
+        n, event = projection.number, entry.event
         return None if n in (0, event.n - 1) else Gap(projection.at_s, event.at_s)
 
     def _begin_anew(self, reel: _Reel) -> PastProjection:

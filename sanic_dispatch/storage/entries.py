@@ -26,7 +26,7 @@ from sanic_dispatch.strict_json import Entry, array_entries, byte_at, object_at,
 R = TypeVar("R", Job, Worker)
 
 
-class Found(NamedTuple, Generic[R]):
+class DecodedEntry(NamedTuple, Generic[R]):
     """A decoded record and the span of its text."""
 
     record: R
@@ -45,30 +45,30 @@ class Kind(Generic[R]):
     """One kind of entry: how to find, decode and encode it.
 
     ``find`` takes a text and an offset, and returns an entry and the offset of its end. It may
-    return a decoded ``Found`` if decoding is part of finding.
+    return a ``DecodedEntry`` if decoding is part of finding.
     """
 
     name: str
-    find: Callable[[str, int], tuple[Entry | Found[R], int]]
+    find: Callable[[str, int], tuple[Entry | DecodedEntry[R], int]]
     decode: Callable[[Entry], R]
     encode: Callable[[Any], bytes]
 
-    def read(self, entry: Entry | Found[R], number: int) -> Found[R]:
+    def read(self, entry: Entry | DecodedEntry[R], number: int) -> DecodedEntry[R]:
         """Decode an entry; ``number`` (from 1) becomes the place of a worker that has none.
 
         Raises one of UNREADABLE if the entry is no such record.
         """
-        if isinstance(entry, Found):
+        if isinstance(entry, DecodedEntry):
             return entry
         record = self.decode(entry)
         if "\\u" in entry.text[entry.at : entry.end]:
             self.encode(record)  # raises for a lone surrogate, which could not be written again
         if isinstance(record, Worker) and not record.place:
             record = record._replace(place=float(number))
-        return Found(record, entry.text, entry.at, entry.end)
+        return DecodedEntry(record, entry.text, entry.at, entry.end)
 
 
-def read_array(path: Path, kind: Kind[R], content: bytes) -> Iterator[Found[R]]:
+def read_array(path: Path, kind: Kind[R], content: bytes) -> Iterator[DecodedEntry[R]]:
     """Yield the decoded entries of a JSON array.
 
     Raises NotAQueue, naming entry and byte, for an invalid entry or a duplicate id.
@@ -89,7 +89,7 @@ def read_array(path: Path, kind: Kind[R], content: bytes) -> Iterator[Found[R]]:
         raise NotAQueue(path, f"is no JSON array of objects: {error}") from None
 
 
-def job_at(text: str, at: int) -> tuple[Entry | Found[Job], int]:
+def job_at(text: str, at: int) -> tuple[Entry | DecodedEntry[Job], int]:
     """Return the job that begins at this offset, and the offset of its end.
 
     Most waiting jobs have no members but those of a new job; a regular expression decodes these at
@@ -102,7 +102,7 @@ def job_at(text: str, at: int) -> tuple[Entry | Found[Job], int]:
         if tail and _is_utc_time(tail[1]):
             data, ticket = text[head.end() : end].encode(), int(tail[2])
             job = Job(head[1], ticket, data, tail[1], ticket)
-            return Found(job, text, at, tail.end()), tail.end()
+            return DecodedEntry(job, text, at, tail.end()), tail.end()
     return object_at(text, at)
 
 

@@ -85,7 +85,7 @@ class Hole(NamedTuple):
     to_s: float
 
 
-class Retold(NamedTuple):
+class EventWithPayload(NamedTuple):
     """An event with what came with it; None also if that was erased, or is not kept."""
 
     event: LoggedEvent
@@ -219,7 +219,7 @@ class EventLog(ABC):
         """
 
     @abstractmethod
-    def retell(self, after: int) -> Iterator[Retold]:
+    def events_with_payloads(self, after: int) -> Iterator[EventWithPayload]:
         """Yield the events after a number, in order; what is missing is a gap in the numbers."""
 
     @property

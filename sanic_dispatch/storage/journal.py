@@ -33,7 +33,7 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_existing, fsync_folder, write_all
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
-from sanic_dispatch.storage.entries import ANY_JOB, Found
+from sanic_dispatch.storage.entries import ANY_JOB, DecodedEntry
 from sanic_dispatch.storage.event_record import (
     NEWLINE,
     STAND_IN,
@@ -183,7 +183,7 @@ def _find_part(text: str, at: int) -> tuple[Entry | RecordUpdate | bytes, int]:
     if text[end : end + 1] != "}":
         raise JSONDecodeError("expected }", text, end)
     try:
-        job = found.record if isinstance(found, Found) else ANY_JOB.read(found, 0).record
+        job = found.record if isinstance(found, DecodedEntry) else ANY_JOB.read(found, 0).record
     except UNREADABLE as error:
         raise JSONDecodeError(describe_error(error), text, at) from error
     return RecordUpdate(Table.JOBS, job.id, job), end + 1

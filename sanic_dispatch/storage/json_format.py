@@ -18,7 +18,7 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.errors import InvalidJson, NotAQueue
 from sanic_dispatch.storage.atomic_file import fsync_existing, refuse_link_to_nothing
-from sanic_dispatch.storage.entries import FINISHED, Found, read_array
+from sanic_dispatch.storage.entries import FINISHED, DecodedEntry, read_array
 from sanic_dispatch.storage.record_json import UNREADABLE, decode_fact, describe_error, encode_fact
 from sanic_dispatch.strict_json import Entry, one_object
 
@@ -45,7 +45,7 @@ class LedgerRead(NamedTuple):
     version: int = STANDALONE
     journal: int | None = None
     facts: Sequence[Fact] = ()
-    finished: Sequence[Found[Job]] = ()
+    finished: Sequence[DecodedEntry[Job]] = ()
     event: int = 0
 
 

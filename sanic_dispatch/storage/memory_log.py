@@ -11,10 +11,10 @@ from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.storage.event_log import (
     Epoch,
     EventLog,
+    EventWithPayload,
     Page,
     Question,
     Retention,
-    Retold,
     is_in_span,
     page_of,
     unnamed,
@@ -68,11 +68,11 @@ class MemoryEventLog(EventLog):
             if payload is not None:
                 yield payload
 
-    def retell(self, after: int) -> Iterator[Retold]:
+    def events_with_payloads(self, after: int) -> Iterator[EventWithPayload]:
         for event in list(self._events):
             if event.number > after:
                 payload = payload_of(event.number, event.kind.value, event.job)
-                yield Retold(logged(event), payload)
+                yield EventWithPayload(logged(event), payload)
 
     @property
     def settled_n(self) -> int:

@@ -20,7 +20,7 @@ from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import DataFolderUnusable, InvalidJson, NotAQueue
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, replace_file
 from sanic_dispatch.storage.data_folder import DataFolder
-from sanic_dispatch.storage.entries import QUEUED, WORKERS, Found, Kind, read_array
+from sanic_dispatch.storage.entries import QUEUED, WORKERS, DecodedEntry, Kind, read_array
 from sanic_dispatch.storage.journal import (
     JournalName,
     all_journals_in,
@@ -133,9 +133,9 @@ def _repair_array(path: Path, kind: Kind[Any], now_s: float) -> Repaired:
     return Repaired(len(good), len(damaged), aside)
 
 
-def _separate_entries(text: str, kind: Kind[Any]) -> tuple[list[Found[Any]], list[str]]:
+def _separate_entries(text: str, kind: Kind[Any]) -> tuple[list[DecodedEntry[Any]], list[str]]:
     """Return the good entries, and all text between them."""
-    good: dict[str, Found[Any]] = {}
+    good: dict[str, DecodedEntry[Any]] = {}
     damaged: list[str] = []
     at = _skip(_HEAD, text, 0)
     while not _END.match(text, at):
@@ -148,7 +148,9 @@ def _separate_entries(text: str, kind: Kind[Any]) -> tuple[list[Found[Any]], lis
     return list(good.values()), damaged
 
 
-def _good_entry(text: str, at: int, kind: Kind[Any], good: dict[str, Found[Any]]) -> int | None:
+def _good_entry(
+    text: str, at: int, kind: Kind[Any], good: dict[str, DecodedEntry[Any]]
+) -> int | None:
     """Add the entry at this offset to ``good``, and return its end; None if there is none."""
     try:
         entry, end = object_at(text, at)

@@ -37,7 +37,7 @@ CACHED_INDEXES = 2000
 """How many indexes are kept in memory: some 50 KB each."""
 
 
-class Known(NamedTuple):
+class CachedIndex(NamedTuple):
     """An index, and the file that it was made of: a segment is replaced when it grows."""
 
     inode: int
@@ -95,7 +95,7 @@ class SegmentFiles:
         self._lock = Lock()
         self._paths: dict[int, Path] = {}
         self._sizes: dict[int, int] = {}
-        self._known: OrderedDict[Path, Known] = OrderedDict()
+        self._cached: OrderedDict[Path, CachedIndex] = OrderedDict()
 
     def find(self) -> None:
         """Look for the segments that are there now."""
@@ -103,13 +103,13 @@ class SegmentFiles:
         sizes = {first_n: path.stat().st_size for first_n, path in paths.items()}
         with self._lock:
             self._paths, self._sizes = paths, sizes
-            self._known.clear()
+            self._cached.clear()
 
     def forget(self) -> None:
         """Treat the folder as empty, although it has segments."""
         with self._lock:
             self._paths, self._sizes = {}, {}
-            self._known.clear()
+            self._cached.clear()
 
     def paths(self) -> list[tuple[int, Path]]:
         """Return the number of each segment's first event, and its path, in order."""
@@ -124,10 +124,10 @@ class SegmentFiles:
 
     def add(self, first_n: int, path: Path, index: SegmentIndex) -> None:
         """Note a segment that was written, as the last one, or one that was written anew."""
-        known = Known(path.stat().st_ino, index.size, index)
+        cached = CachedIndex(path.stat().st_ino, index.size, index)
         with self._lock:
-            self._paths[first_n], self._sizes[first_n] = path, known.size
-            self._remember(path, known)
+            self._paths[first_n], self._sizes[first_n] = path, cached.size
+            self._remember(path, cached)
 
     def remove(self, first_n: int) -> None:
         """Delete a segment and its index. Raises OSError."""
@@ -138,15 +138,15 @@ class SegmentFiles:
         with self._lock:
             self._paths.pop(first_n, None)
             self._sizes.pop(first_n, None)
-            self._known.pop(path, None)
+            self._cached.pop(path, None)
 
     def index(self, path: Path) -> SegmentIndex:
         """Return the index of a segment, from memory if it is there. Raises OSError."""
         with self._lock:
-            known = self._known.get(path)
-            if known is not None:
-                self._known.move_to_end(path)
-                return known.made
+            cached = self._cached.get(path)
+            if cached is not None:
+                self._cached.move_to_end(path)
+                return cached.made
         with self.opened(path) as segment:
             return segment.index
 
@@ -157,21 +157,21 @@ class SegmentFiles:
         try:
             status = os.fstat(descriptor)
             with self._lock:
-                known = self._known.get(path)
-            if known is None or (known.inode, known.size) != (status.st_ino, status.st_size):
+                cached = self._cached.get(path)
+            if cached is None or (cached.inode, cached.size) != (status.st_ino, status.st_size):
                 index = load_index(path, descriptor, status.st_size)
-                known = Known(status.st_ino, status.st_size, index)
+                cached = CachedIndex(status.st_ino, status.st_size, index)
                 with self._lock:
-                    self._remember(path, known)
-            yield OpenSegment(path, descriptor, known.made)
+                    self._remember(path, cached)
+            yield OpenSegment(path, descriptor, cached.made)
         finally:
             os.close(descriptor)
 
-    def _remember(self, path: Path, known: Known) -> None:
-        self._known[path] = known
-        self._known.move_to_end(path)
-        if len(self._known) > CACHED_INDEXES:
-            self._known.popitem(last=False)
+    def _remember(self, path: Path, cached: CachedIndex) -> None:
+        self._cached[path] = cached
+        self._cached.move_to_end(path)
+        if len(self._cached) > CACHED_INDEXES:
+            self._cached.popitem(last=False)
 
 
 def load_index(path: Path, descriptor: int, size: int) -> SegmentIndex:

@@ -34,12 +34,12 @@ from sanic_dispatch.storage.event_log import (
     Damage,
     Epoch,
     EventLog,
+    EventWithPayload,
     Hole,
     Missing,
     Page,
     Question,
     Retention,
-    Retold,
     ends_of,
     is_in_span,
     number_before,
@@ -108,7 +108,7 @@ EVERYTHING = Question()
 _number_of = attrgetter("n")
 
 
-class Run(NamedTuple):
+class EventRange(NamedTuple):
     """Consecutive events: their numbers and times."""
 
     first_n: int
@@ -584,20 +584,20 @@ class SegmentLog(EventLog):
                 if event.payload and event.n > seen_n and is_in_span(event.at_s, from_s, to_s):
                     yield event.payload
 
-    def retell(self, after: int) -> Iterator[Retold]:
+    def events_with_payloads(self, after: int) -> Iterator[EventWithPayload]:
         newest, seen_n, paths = self._newest(), after, self.files.paths()
         for at, (_, path) in enumerate(paths):
             if at + 1 < len(paths) and paths[at + 1][0] <= after + 1:
                 continue
             # An OSError: dropped meanwhile, or a gap in the numbers.
             with suppress(OSError), self.files.opened(path) as segment:
-                for retold in _retold_in(segment, seen_n):
-                    seen_n = retold.event.n
-                    yield retold
+                for entry in _events_with_payloads_in(segment, seen_n):
+                    seen_n = entry.event.n
+                    yield entry
         for event in newest:
             if event.n > seen_n:
                 (logged,) = decode_event_lines([event.line])
-                yield Retold(logged, event.payload if self._keeps_payloads else None)
+                yield EventWithPayload(logged, event.payload if self._keeps_payloads else None)
 
     def cuts(self) -> Collection[int]:
         return {first_n - 1 for first_n, _ in self.files.paths()}
@@ -623,15 +623,15 @@ class SegmentLog(EventLog):
     def _gaps(self) -> Iterator[Hole]:
         last_n = self._last_n  # first: events that come meanwhile are no gap
         before_n, before_s = self._dropped_n, self._epochs[0].at_s if self._epochs else 0.0
-        for run in self._runs():
-            if run.first_n > before_n + 1:
-                yield Hole(before_n + 1, run.first_n - 1, before_s, run.from_s)
-            before_n, before_s = run.last_n, run.to_s
+        for part in self._ranges():
+            if part.first_n > before_n + 1:
+                yield Hole(before_n + 1, part.first_n - 1, before_s, part.from_s)
+            before_n, before_s = part.last_n, part.to_s
         if before_n < last_n:
             yield Hole(before_n + 1, last_n, before_s, self._now_s())
 
-    def _runs(self) -> Iterator[Run]:
-        """Yield parts of the log without gaps, in order."""
+    def _ranges(self) -> Iterator[EventRange]:
+        """Yield the parts of the log without gaps, in order."""
         newest = self._newest()
         for _, path in self.files.paths():
             try:
@@ -639,12 +639,12 @@ class SegmentLog(EventLog):
             except OSError:
                 continue  # dropped meanwhile, or reported as damage
             if index.last_n - index.first_n + 1 == index.events:
-                yield Run(index.first_n, index.last_n, index.from_s, index.to_s)
+                yield EventRange(index.first_n, index.last_n, index.from_s, index.to_s)
             else:
                 for block in index.blocks:
-                    yield Run(block.first_n, block.last_n, block.from_s, block.to_s)
+                    yield EventRange(block.first_n, block.last_n, block.from_s, block.to_s)
         if newest:
-            yield Run(newest[0].n, newest[-1].n, newest[0].at_s, newest[-1].at_s)
+            yield EventRange(newest[0].n, newest[-1].n, newest[0].at_s, newest[-1].at_s)
 
     def _matches(self, question: Question) -> Iterator[LoggedEvent | Damage]:
         """Yield the events that match, and what is damaged on the way.
@@ -760,7 +760,7 @@ def _payloads_in(segment: OpenSegment, span: Question) -> Iterator[Payload | Dam
                 yield Damage(segment.path, each.block.at, str(error))
 
 
-def _retold_in(segment: OpenSegment, after: int) -> Iterator[Retold]:
+def _events_with_payloads_in(segment: OpenSegment, after: int) -> Iterator[EventWithPayload]:
     """Yield the events of a segment after a number; damaged blocks are left out."""
     blocks = segment.index.payloads
     for each in segment.index.blocks:
@@ -774,7 +774,7 @@ def _retold_in(segment: OpenSegment, after: int) -> Iterator[Retold]:
         with suppress(ValueError):
             for event in segment.events(each.block):
                 if event.n > after:
-                    yield Retold(event, payloads.get(event.n))
+                    yield EventWithPayload(event, payloads.get(event.n))
 
 
 def read_epochs(path: Path) -> list[Epoch]:

@@ -17,7 +17,7 @@ from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.live.finished import RECENT_S
 from sanic_dispatch.live.past_projection import STATE_VERSION, PastProjection
 from sanic_dispatch.live.views import MONITOR_LOG, Monitor
-from sanic_dispatch.storage.event_log import Retold
+from sanic_dispatch.storage.event_log import EventWithPayload
 from sanic_dispatch.storage.event_record import decode_events, recorded
 from tests.core.test_state_machine_properties import STEPS, many, worker
 from tests.support.watched_machine import Step, WatchedMachine, assert_same
@@ -39,7 +39,7 @@ def tell(past: PastProjection, events: Sequence[Event]) -> None:
     for event in events:
         kept = recorded(event)
         (logged,) = decode_events(b"[%b]" % kept.line)
-        past.tell(Retold(logged, kept.payload))
+        past.tell(EventWithPayload(logged, kept.payload))
 
 
 class Both:

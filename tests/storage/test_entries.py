@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.errors import InvalidJson
-from sanic_dispatch.storage.entries import QUEUED, Found
+from sanic_dispatch.storage.entries import QUEUED, DecodedEntry
 from sanic_dispatch.storage.record_json import MAX_NUMBER, UNREADABLE, encode_job
 from sanic_dispatch.strict_json import array_entries, object_at, one_entry
 
@@ -43,7 +43,7 @@ def test_any_data(data: Any, indent: int | None, ticket: int) -> None:
     raw = json.dumps(data, indent=indent).encode()
     job = Job("ab", ticket, raw, AT, ticket)
     entry, _ = QUEUED.find(encode_job(job).decode(), 0)
-    assert isinstance(entry, Found)
+    assert isinstance(entry, DecodedEntry)
     assert read(encode_job(job), short=True) == (ticket, job, encode_job(job))
 
 
@@ -85,8 +85,8 @@ def test_among_others() -> None:
     """An array can have new jobs and other entries in any spelling."""
     content = b"[%b , \n%b,%b]" % (NEW, json.dumps(json.loads(NEW)).encode(), NEW)
     entries = list(array_entries(content, QUEUED.find))
-    assert [isinstance(entry, Found) for entry in entries] == [True, False, True]
-    new = [entry.stored for entry in entries if isinstance(entry, Found)]
+    assert [isinstance(entry, DecodedEntry) for entry in entries] == [True, False, True]
+    new = [entry.stored for entry in entries if isinstance(entry, DecodedEntry)]
     assert new == [NEW, NEW]
 
 
