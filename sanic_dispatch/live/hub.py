@@ -23,7 +23,7 @@ from sanic_dispatch.live.forecast import NO_EXPERIENCE, Experience
 from sanic_dispatch.live.frames import Cursor, Frame
 from sanic_dispatch.live.pacer import Loop, Pacer
 from sanic_dispatch.live.projection import Projection
-from sanic_dispatch.live.relay import Follow, Relay, Start
+from sanic_dispatch.live.relay import FirstFrame, Follow, Relay
 from sanic_dispatch.live.stats import PushStats
 from sanic_dispatch.live.subscription import Channel, Client, OutOfReach, TooManyClients
 from sanic_dispatch.live.views import HEARTBEAT_S, NEAR, Board, Monitor, OrderView, View
@@ -148,7 +148,7 @@ class Hub:
         self._relay = Relay(self._clock, follow, self._note_relayed, self._end_relayed)
         self._is_out_of_reach = False
 
-    async def reach(self, key: ViewKey, since: Cursor | None) -> Start | None:
+    async def reach(self, key: ViewKey, since: Cursor | None) -> FirstFrame | None:
         """Return once a view can be followed; if it is another process's, with the first frame.
 
         Raises UnknownJob, TooManyClients and OutOfReach.
@@ -178,24 +178,24 @@ class Hub:
         connection: Connection,
         key: ViewKey,
         since: Cursor | None = None,
-        start: Start | None = None,
+        first: FirstFrame | None = None,
     ) -> Client:
         """Add a client to a view, and send it a frame that leads from ``since`` to now.
 
-        ``start`` is what ``reach`` returned. Raises UnknownJob, TooManyClients and OutOfReach.
+        ``first`` is what ``reach`` returned. Raises UnknownJob, TooManyClients and OutOfReach.
         """
         self._catch_up()
         if len(self._clients) >= self._max_clients:
             raise TooManyClients(self._max_clients)
         channel = self._channel(key)
-        known = self._version_of(since) if start is None else start.version
+        known = self._version_of(since) if first is None else first.version
         client = Client(connection, channel, known)
         channel.clients[client] = None
         self._clients.add(client)
         self.stats.clients[connection.transport, key.view] += 1
-        if start is not None and connection.offer(start.frame):
+        if first is not None and connection.offer(first.frame):
             self.stats.frames += 1
-        self._send(channel, [client], also_if_current=start is None)
+        self._send(channel, [client], also_if_current=first is None)
         if self._is_stopped:
             self._disconnect(client, close_codes.RESTART)
         return client

@@ -29,8 +29,8 @@ FIRST_FRAME_S = 4.0
 """How long the first frame of a view may take."""
 
 
-class Start(NamedTuple):
-    """The first frame of a page, and the version of the view up to which it leads at least."""
+class FirstFrame(NamedTuple):
+    """The first frame for a page, and the version of the view up to which it leads at least."""
 
     frame: Frame
     version: Version
@@ -134,9 +134,9 @@ class Relay:
         self._tell_changed = changed
         self._tell_lost = lost
         self._views: dict[ViewKey, _Followed] = {}
-        self._fetching: dict[tuple[ViewKey, str], asyncio.Task[Start]] = {}
+        self._fetching: dict[tuple[ViewKey, str], asyncio.Task[FirstFrame]] = {}
 
-    async def reach(self, key: ViewKey, since: Cursor | None) -> Start | None:
+    async def reach(self, key: ViewKey, since: Cursor | None) -> FirstFrame | None:
         """Return once a view is known here; with the first frame if ``since`` is the owner's.
 
         Raises UnknownJob, TooManyClients and OutOfReach.
@@ -153,7 +153,7 @@ class Relay:
             return None
         return await self.fetch(key, str(since))
 
-    async def fetch(self, key: ViewKey, since: str = "") -> Start:
+    async def fetch(self, key: ViewKey, since: str = "") -> FirstFrame:
         """Return the owner's frame that leads from a cursor to now. Raises as ``reach``.
 
         The same frame goes to all that ask for it meanwhile.
@@ -186,7 +186,7 @@ class Relay:
         for key, followed in list(self._views.items()):
             self._end(key, followed)
 
-    def _fetched(self, key: ViewKey, since: str, done: asyncio.Task[Start]) -> None:
+    def _fetched(self, key: ViewKey, since: str, done: asyncio.Task[FirstFrame]) -> None:
         del self._fetching[key, since]
         if not done.cancelled():
             done.exception()  # those who waited for it may have gone
@@ -230,8 +230,8 @@ class Relay:
             followed.first.set_exception(error or OutOfReach())
             followed.first.exception()  # there may be nobody who waits for it
 
-    async def _fetch(self, key: ViewKey, since: str) -> Start:
-        first: asyncio.Future[Start] = asyncio.get_running_loop().create_future()
+    async def _fetch(self, key: ViewKey, since: str) -> FirstFrame:
+        first: asyncio.Future[FirstFrame] = asyncio.get_running_loop().create_future()
 
         def take(word: str, value: Any) -> None:
             if first.done():
@@ -239,7 +239,7 @@ class Relay:
             if word == "frame":
                 followed = self._views.get(key)
                 version = followed.view.version if followed else Version(0)
-                first.set_result(Start(_frame_of(value), version))
+                first.set_result(FirstFrame(_frame_of(value), version))
             else:
                 first.set_exception(value if word == "error" else OutOfReach())
 

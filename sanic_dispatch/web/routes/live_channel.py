@@ -28,7 +28,7 @@ from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.event_stream import EventStream
 from sanic_dispatch.live.frames import Cursor, encode
 from sanic_dispatch.live.playback import SPEEDS, past_frame
-from sanic_dispatch.live.relay import Start
+from sanic_dispatch.live.relay import FirstFrame
 from sanic_dispatch.live.rewinder import PastView, Rewinder
 from sanic_dispatch.live.subscription import Client, OutOfReach, TooManyClients
 from sanic_dispatch.web.auth import OPERATOR
@@ -71,13 +71,13 @@ async def follow(request: Request) -> HTTPResponse:
     frames, answer = handshake(request)
     if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
         return no_websocket(answer)
-    hub, start, refused = hub_of(request), None, None
+    hub, first_frame, refused = hub_of(request), None, None
     try:
         if not context_of(request).origins.may_follow(request):
             raise Refusal(close_codes.OTHER_SITE, "not from a page of another site")
         since, past = _parameter(request, "since"), _past(request)
         if past is None:
-            start = await _reach(request, since)
+            first_frame = await _reach(request, since)
         else:
             first = await _look_back(request, past)
     except Refusal as refusal:
@@ -88,7 +88,7 @@ async def follow(request: Request) -> HTTPResponse:
         if refused is not None:
             raise refused
         if past is None:
-            follower.client = _follow(request, follower, since, start)
+            follower.client = _follow(request, follower, since, first_frame)
         else:
             follower.playing = _play(request, follower, past, first)
     except Refusal as refusal:
@@ -198,7 +198,7 @@ def _play(
         return context.playbacks.begin(connection, look, first, past.speed)
 
 
-async def _reach(request: Request, since: str | None) -> Start | None:
+async def _reach(request: Request, since: str | None) -> FirstFrame | None:
     with _refusing():
         hub, key, cursor = hub_of(request), _view_key(request), _cursor(since)
         return await _settled(context_of(request), lambda: hub.reach(key, cursor))
@@ -228,10 +228,10 @@ def _may_be_reached(context: Context) -> bool:
 
 
 def _follow(
-    request: Request, connection: Connection, since: str | None, start: Start | None
+    request: Request, connection: Connection, since: str | None, first_frame: FirstFrame | None
 ) -> Client:
     with _refusing():
-        return hub_of(request).follow(connection, _view_key(request), _cursor(since), start)
+        return hub_of(request).follow(connection, _view_key(request), _cursor(since), first_frame)
 
 
 def _cursor(since: str | None) -> Cursor | None:
