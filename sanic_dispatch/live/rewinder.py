@@ -72,15 +72,15 @@ class Stamp(NamedTuple):
     erased: int
 
 
-class _Reel:
-    """A projection that goes on event by event, and its monitor."""
+class _PastMonitor:
+    """The monitor at one moment; it moves forward event by event."""
 
     def __init__(self, projection: PastProjection, stamp: Stamp) -> None:
         self.stamp = stamp
         self.now_s = 0.0
-        self.go_on_with(projection)
+        self.continue_from(projection)
 
-    def go_on_with(self, projection: PastProjection) -> None:
+    def continue_from(self, projection: PastProjection) -> None:
         """Go on from what another projection knows."""
         self.projection = projection
         self.monitor = Monitor(projection, EPOCH, lambda: self.now_s)
@@ -118,8 +118,8 @@ class Rewinder:
         self._one_at_a_time = asyncio.Lock()
         self._looking = 0
         """How many looks are under way, or wait."""
-        self._reels: OrderedDict[str, _Reel] = OrderedDict()
-        """By player: where each one is."""
+        self._monitors: OrderedDict[str, _PastMonitor] = OrderedDict()
+        """By player: its monitor, to go on from."""
         self._recent = MemorySnapshots()
         """Snapshots of events that may still be lost, of this run."""
         self._recent_stamp = self._stamp()
@@ -179,10 +179,10 @@ class Rewinder:
             if ref.n <= self._log.settled_n and (content := self._recent.get(ref)) is not None:
                 self._log.snapshots.put(ref, content, self._recent_stamp.erased)
                 self._recent.remove(ref)
-        reel, pace = self._reel_before(LAST), Pace(UPKEEP_REST_S)
-        for _ in self._wind(reel, None, pace, is_cancelled):
+        past, pace = self._monitor_before(LAST), Pace(UPKEEP_REST_S)
+        for _ in self._fold_until(past, None, pace, is_cancelled):
             pass
-        reel.close()
+        past.close()
 
     def _check_recent(self) -> None:
         """Forget the recent snapshots if their events may be others by now, or data was erased."""
@@ -198,26 +198,26 @@ class Rewinder:
         begin_s = self._begin_s()
         if begin_s is None or moment_s < begin_s:
             raise InvalidRequest(_before_history(begin_s))
-        reel, pace = self._nearest(moment_s, player), Pace(REST_S)
-        for gap in self._wind(reel, moment_s, pace, is_cancelled):
+        past, pace = self._nearest(moment_s, player), Pace(REST_S)
+        for gap in self._fold_until(past, moment_s, pace, is_cancelled):
             if gap.from_s < moment_s < gap.to_s:
-                reel.close()
+                past.close()
                 begin, end = to_rfc3339(gap.from_s), to_rfc3339(gap.to_s)
                 raise MomentInHole(gap.from_s, begin, end)
         if self._stamp() != stamp:
-            reel.close()
+            past.close()
             return self._look(moment_s, player, is_cancelled)
-        view = reel.show(moment_s)
-        self._keep(reel, player)
+        view = past.show(moment_s)
+        self._keep(past, player)
         return view
 
-    def _keep(self, reel: _Reel, player: str) -> None:
+    def _keep(self, past: _PastMonitor, player: str) -> None:
         if not player:
-            reel.close()
+            past.close()
             return
-        self._reels[player] = reel
-        if len(self._reels) > MAX_PLAYERS:
-            self._reels.popitem(last=False)[1].close()
+        self._monitors[player] = past
+        if len(self._monitors) > MAX_PLAYERS:
+            self._monitors.popitem(last=False)[1].close()
 
     def _stamp(self) -> Stamp:
         return Stamp(next(reversed(self._log.epochs), None), self._log.snapshots.erased)
@@ -235,16 +235,16 @@ class Rewinder:
         is_known = first.n == 1 or any(ref.n == first.n - 1 for ref in refs)
         return first.at_s if is_known or not later else later[0]
 
-    def _nearest(self, moment_s: float, player: str) -> _Reel:
-        """Return a reel that is before a moment, and as near to it as there is one."""
-        reel, last = self._reels.pop(player, None), LAST._replace(at_us=round(moment_s * 1e6))
-        if reel is not None:
+    def _nearest(self, moment_s: float, player: str) -> _PastMonitor:
+        """Return a monitor before this moment, the nearest that there is."""
+        past, last = self._monitors.pop(player, None), LAST._replace(at_us=round(moment_s * 1e6))
+        if past is not None:
             newest = max((ref.n for ref in self._refs_before(last)), default=0)
-            is_before = max(reel.now_s, reel.projection.at_s) <= moment_s
-            if is_before and newest <= reel.projection.number and reel.stamp == self._stamp():
-                return reel
-            reel.close()
-        return self._reel_before(last)
+            is_before = max(past.now_s, past.projection.at_s) <= moment_s
+            if is_before and newest <= past.projection.number and past.stamp == self._stamp():
+                return past
+            past.close()
+        return self._monitor_before(last)
 
     def _refs_before(self, last: SnapshotRef) -> list[SnapshotRef]:
         refs = sorted({*self._log.snapshots.refs(), *self._recent.refs()})
@@ -254,8 +254,8 @@ class Rewinder:
         self._log.snapshots.remove(ref)
         self._recent.remove(ref)
 
-    def _reel_before(self, last: SnapshotRef) -> _Reel:
-        """Return a reel that goes on from the last good snapshot, or else from the first event."""
+    def _monitor_before(self, last: SnapshotRef) -> _PastMonitor:
+        """Return a monitor that goes on from the last good snapshot, or else the first event."""
         snapshots, stamp = self._log.snapshots, self._stamp()
         for ref in reversed(self._refs_before(last)):
             content = snapshots.get(ref) or self._recent.get(ref)
@@ -269,8 +269,8 @@ class Rewinder:
                 _log.warning("snapshot.unreadable", event=ref.n, reason=str(error))
                 self._remove(ref)
                 continue
-            return _Reel(projection, stamp)
-        return _Reel(self._new_projection(), stamp)
+            return _PastMonitor(projection, stamp)
+        return _PastMonitor(self._new_projection(), stamp)
 
     def _is_of_this_log(self, ref: SnapshotRef) -> bool:
         """Return whether the log has the last event of a snapshot, or has dropped it."""
@@ -285,11 +285,11 @@ class Rewinder:
             self._good[ref] = stamp
         return is_good
 
-    def _wind(
-        self, reel: _Reel, moment_s: float | None, pace: Pace, is_cancelled: IsCancelled
+    def _fold_until(
+        self, past: _PastMonitor, moment_s: float | None, pace: Pace, is_cancelled: IsCancelled
     ) -> Iterator[Gap]:
         """Fold the events up to a moment, or all; yield the gaps on the way, and make snapshots."""
-        projection, saved_n = reel.projection, reel.projection.number
+        projection, saved_n = past.projection, past.projection.number
         cuts = self._log.cuts()
         for entry in self._log.events_with_payloads(projection.number):
             event = entry.event
@@ -299,7 +299,7 @@ class Rewinder:
             if moment_s is not None and event.at_s > moment_s:
                 return
             if gap is not None:
-                projection = self._begin_anew(reel)
+                projection = self._begin_again(past)
             projection.tell(entry)
             pace.rest()
             if is_cancelled():
@@ -307,25 +307,25 @@ class Rewinder:
             is_due = event.n - saved_n >= SNAPSHOT_EVENTS + projection.orders or event.n in cuts
             if is_due:
                 saved_n = event.n
-                self._save(reel, pace)
+                self._save(past, pace)
 
     def _gap_before(self, projection: PastProjection, entry: EventWithPayload) -> Gap | None:
         """Return the gap before an event; what was before the first one was dropped."""
         n, event = projection.number, entry.event
         return None if n in (0, event.n - 1) else Gap(projection.at_s, event.at_s)
 
-    def _begin_anew(self, reel: _Reel) -> PastProjection:
+    def _begin_again(self, past: _PastMonitor) -> PastProjection:
         """Forget what was before a gap: what has become of it is not known."""
-        reel.close()
-        reel.go_on_with(self._new_projection())
-        return reel.projection
+        past.close()
+        past.continue_from(self._new_projection())
+        return past.projection
 
-    def _save(self, reel: _Reel, pace: Pace) -> None:
-        projection = reel.projection
+    def _save(self, past: _PastMonitor, pace: Pace) -> None:
+        projection = past.projection
         ref = SnapshotRef.of(projection.number, projection.at_s)
         if ref not in self._refs_before(LAST):
             kept = self._log.snapshots if ref.n <= self._log.settled_n else self._recent
-            kept.put(ref, projection.encode(pace.rest), reel.stamp.erased)
+            kept.put(ref, projection.encode(pace.rest), past.stamp.erased)
 
 
 def _before_history(begin_s: float | None) -> str:
