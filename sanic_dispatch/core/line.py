@@ -190,13 +190,13 @@ class Line:
         return self.size if self._is_last(job) else self._before(job, self._all.groups) + 1
 
     def ahead(self, job: Job, rules: Set[str]) -> int:
-        """Return how many jobs before this one share with it a rule of these that admits both."""
+        """Return how many jobs before a job compete with it: some rule in ``rules`` admits both."""
         if ANYTHING in rules:
             return self.position_of(job) - 1
         return self._before(job, self.rival_groups(self.admitting(job), rules))
 
-    def rivals(self, job: Job, rules: frozenset[str]) -> list[tuple[frozenset[str], int]]:
-        """Return the same by the rules of these that admit them: rules, and how many jobs."""
+    def rivals_by_rules(self, job: Job, rules: frozenset[str]) -> list[tuple[frozenset[str], int]]:
+        """Return the competing jobs before a job, counted by which of ``rules`` admit them."""
         groups, anything = self.rival_groups(self.admitting(job), rules), EVERY_ROBOT & rules
         counts = (
             ((group.admitting & rules) | anything, self._before(job, (group,))) for group in groups
@@ -204,9 +204,10 @@ class Line:
         return [(admitting, count) for admitting, count in counts if count]
 
     def rival_groups(self, admitting: frozenset[str], rules: Set[str]) -> Collection[Group]:
-        """Return the groups that share a rule of these with a job that ``admitting`` admit.
+        """Return the groups whose jobs compete with a given job, as in ``ahead``.
 
-        They are the same while ``group_changes`` is.
+        ``admitting`` are all the rules that admit the given job. The groups stay the same while
+        ``group_changes`` does.
         """
         if ANYTHING in rules:
             return self._all.groups

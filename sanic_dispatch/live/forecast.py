@@ -51,12 +51,12 @@ class Served(Protocol):
     def rule(self) -> str: ...
 
 
-class Contest(NamedTuple):
-    """Where robots differ in what they make: who can make an order, and those before it.
+class Competition(NamedTuple):
+    """Which robots an order competes for, and how many competing orders only its own can make.
 
-    ``able`` are the rules of robots that can make it, ``everyone`` those of robots that can make
-    any of the orders before it for which it waits, and ``own`` is how many of these only robots
-    that can make it can make.
+    ``able`` are the rules of its own robots, those that can make it; ``everyone`` those of robots
+    that can make it or any competing order before it. ``own`` is how many of these orders only its
+    own robots can make.
     """
 
     able: frozenset[str]
@@ -101,22 +101,25 @@ class Forecast:
         self.changes = 0
         """How often a job began or ended."""
 
-    def promise_behind(self, ahead: int, contest: Contest | None, now_s: float) -> Promise | None:
+    def promise_behind(
+        self, ahead: int, competition: Competition | None, now_s: float
+    ) -> Promise | None:
         """Estimate when an order with ``ahead`` orders before it will be ready.
 
-        In a contest it begins when the robots that can make it have made what only they can, and
-        when all the orders before it are made by all the robots that can: whichever is later.
+        Where robots differ in what they make, it begins when the robots that can make it have made
+        what only they can, and when all the orders before it are made by all the robots that can:
+        whichever is later. ``competition`` is None where they do not differ.
         """
         if not self.estimator.has_enough_samples:
             return None
-        able = contest.able if contest else None
+        able = competition.able if competition else None
         if ahead <= 0 and self._robots.is_any_free(able):  # at once: the load does not matter
             return self.estimator.promise_of_service(now_s)
-        if contest is None or able is None:
+        if competition is None or able is None:
             return self.estimator.promise(now_s, (self._load_at(now_s, None), ahead))
-        everyone = self._load_at(now_s, contest.everyone)
+        everyone = self._load_at(now_s, competition.everyone)
         return self.estimator.promise(
-            now_s, (self._load_at(now_s, able), contest.own), (everyone, ahead)
+            now_s, (self._load_at(now_s, able), competition.own), (everyone, ahead)
         )
 
     def window_of_service(self, order: Order) -> tuple[float, float] | None:

@@ -19,7 +19,7 @@ from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, NO_EARLIER_RUNS, Ear
 from sanic_dispatch.live.availability import Availability
 from sanic_dispatch.live.delta_view import Version
 from sanic_dispatch.live.finished import KEEP_FAILED_S, FinishedOrders
-from sanic_dispatch.live.forecast import Contest, Experience, Forecast
+from sanic_dispatch.live.forecast import Competition, Experience, Forecast
 from sanic_dispatch.live.last_hour import LastHour
 from sanic_dispatch.live.log_line import LoggedOrNew
 from sanic_dispatch.live.order import Order, Orders
@@ -255,14 +255,14 @@ class Projection:
 
     def _standing_of_next(
         self, job: Job, before: Counter[frozenset[str]]
-    ) -> tuple[int, Contest | None]:
+    ) -> tuple[int, Competition | None]:
         """Return how a new job stands that comes after the whole line and the jobs ``before``.
 
         These are counted by the rules of robots that can make them; the job is added.
         """
         line = self.line
         if line.is_plain:
-            standing: tuple[int, Contest | None] = line.size + before.total(), None
+            standing: tuple[int, Competition | None] = line.size + before.total(), None
             able = EVERY_ROBOT
         else:
             able, groups, own_groups, everyone, overlaps = self._rivalry(line.admitting(job))
@@ -275,7 +275,7 @@ class Projection:
                     own += count if is_own else 0
                     if not others <= everyone:  # rare: most kinds have orders in the line
                         everyone |= others
-            standing = ahead, None if self.robots.are_alike else Contest(able, everyone, own)
+            standing = ahead, None if self.robots.are_alike else Competition(able, everyone, own)
         before[able] += 1
         return standing
 
@@ -399,16 +399,16 @@ class Projection:
         being_matched = frozenset(rule for rule in rules if not self.line.is_matched(rule))
         return Situation(self._paused, rules, at_work, being_matched)
 
-    def _standing(self, order: Order) -> tuple[int, Contest | None]:
+    def _standing(self, order: Order) -> tuple[int, Competition | None]:
         """Return what ``ahead`` does, and which robots that is about; None if all are alike."""
         if self.robots.are_alike:
             return self.ahead(order), None
         at_work = self.robots.rules_at_work
-        rivals = self.line.rivals(order.job, at_work)
+        rivals = self.line.rivals_by_rules(order.job, at_work)
         able = self._able(order) & at_work
         own = sum(count for others, count in rivals if others <= able)
         everyone = able.union(*(others for others, _ in rivals))
-        return sum(count for _, count in rivals), Contest(able, everyone, own)
+        return sum(count for _, count in rivals), Competition(able, everyone, own)
 
     def match_more(self) -> None:
         """Hold new rules against some more of the waiting orders."""
