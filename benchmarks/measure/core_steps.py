@@ -29,7 +29,7 @@ from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.views import Board, Monitor
-from sanic_dispatch.observability.log import configure, log_event, log_events
+from sanic_dispatch.observability.log import configure, log_events
 from sanic_dispatch.storage.blocks import Blocks
 from sanic_dispatch.storage.journal import encode_batch, seal
 from sanic_dispatch.storage.record_json import encode_job
@@ -229,7 +229,7 @@ def log() -> Do:
     """Write a log line."""
     configure(LogFormat.JSON, stream=io.StringIO())
     event = submitted(1)
-    return lambda: log_event(event)
+    return lambda: log_events([event])
 
 
 STEPS: dict[str, Callable[[], Do]] = {

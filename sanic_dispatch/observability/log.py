@@ -108,12 +108,6 @@ def is_human(format: LogFormat, stream: TextIO) -> bool:
     return format is LogFormat.HUMAN or (format is LogFormat.AUTO and stream.isatty())
 
 
-def log_event(event: Event) -> None:
-    """Write the line of an event, if its level is on."""
-    if _LEVELS.get(event.kind, logging.INFO) >= _threshold:
-        log_events([event])
-
-
 @contextmanager
 def in_topic(topic: str) -> Iterator[None]:
     """Add the topic's name, if it has one, to each log line that comes from within.
@@ -135,6 +129,8 @@ def of_topic(topic: str) -> Callable[[Sequence[Event]], None]:
 
 def log_events(events: Iterable[Event], more: Mapping[str, str] = _NOTHING) -> None:
     """Write the lines of events together, with ``more`` fields, which are escaped.
+
+    Those whose level is off are left out.
 
     This bypasses structlog's logger and escaping, since the fields of events are escaped already:
     most lines are written here, with half of the instructions.

@@ -29,11 +29,6 @@ class Scenario:
     max_jobs: int | None = None
     seed: int = 1
 
-    @property
-    def is_unchanged(self) -> bool:
-        """Whether there are no changes."""
-        return replace(self, seed=1) == Scenario()
-
     def policy(self, ordering: str | None) -> Policy:
         """Return the rules of the topic, whose line was ordered so in the recording.
 

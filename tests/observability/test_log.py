@@ -22,7 +22,7 @@ from sanic_dispatch.errors import StartError
 from sanic_dispatch.observability.log import (
     MAX_VALUE_CHARS,
     configure,
-    log_event,
+    log_events,
     masked,
     of_topic,
     printable,
@@ -90,6 +90,11 @@ def event(
 ) -> Event:
     """Return an event as it is published."""
     return Event(1, kind, at_s, job, job.worker if job else worker, reason)
+
+
+def log_event(event: Event) -> None:
+    """Write the line of an event, if its level is on."""
+    log_events([event])
 
 
 def held(stage: Stage, state: State = State.ASSIGNED, worker: Worker = WORKER) -> Job:
@@ -311,8 +316,8 @@ def test_unconfigured_events_are_not_logged():
     """Without ``configure`` events are not logged, and nothing fails."""
     program = (
         "from sanic_dispatch.core.events import Event, EventKind\n"
-        "from sanic_dispatch.observability.log import log_event\n"
-        "log_event(Event(1, EventKind.JOB_FAILED, 0.0, None, None, 'too often'))\n"
+        "from sanic_dispatch.observability.log import log_events\n"
+        "log_events([Event(1, EventKind.JOB_FAILED, 0.0, None, None, 'too often')])\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert (run.stdout, run.stderr) == (b"", b"")
