@@ -137,7 +137,7 @@ def run_peers(
 
 @main.command(name="charts")
 def draw_charts() -> None:
-    """Draw the charts of the page anew from its tables."""
+    """Redraw the charts of the page from its tables."""
     document.write(PAGE, [])
 
 

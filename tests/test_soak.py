@@ -122,7 +122,7 @@ class Bar:
         return callbacks | {worker.worker_id for worker in self.connected}
 
     async def calm_down(self) -> None:
-        """End all mishaps; return once all robots were continued, or have begun anew."""
+        """End all mishaps; return once all robots were continued, or have begun again."""
         self._link.resets = 0.0
         for worker in self.connected:
             worker.is_calm = True

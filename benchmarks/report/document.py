@@ -17,7 +17,7 @@ def about_the_machine(facts: Mapping[str, str]) -> Report:
 
 
 def write(page: Path, reports: Iterable[Report]) -> None:
-    """Replace each report between its markers, and draw the charts anew from the page's tables.
+    """Replace each report between its markers, and redraw the charts from the page's tables.
 
     What has no markers on the page is skipped.
     """

@@ -30,7 +30,7 @@ _NAMES = (
 
 @click.command(cls=SectionedCommand, params=[*setting_options("data_dir"), topic_option()])
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--rebuild-index", is_flag=True, help="First make the indexes of the history anew.")
+@click.option("--rebuild-index", is_flag=True, help="First rebuild the indexes of the history.")
 def check(data_dir: Path, as_json: bool, rebuild_index: bool) -> None:
     """Check a data folder without starting: what is in it, and is anything damaged?
 

@@ -269,7 +269,7 @@ async def _follow(client: OperatorClient, question: Mapping[str, Any], show: Any
     while True:
         try:
             if is_away and await client.last_number() < (after or 0):
-                remote.warn("the events are numbered anew: the dispatcher kept none")
+                remote.warn("the events are numbered from 1 again: the dispatcher kept none")
                 after = None
             async for page in _warned(client.all_events(**{**question, "after": after})):
                 show(page["events"])

@@ -100,7 +100,7 @@ class Fail(Value, frozen=True):
 
 
 class Extend(Value, frozen=True):
-    """Begin the lease anew: the holder is still working."""
+    """Renew the lease: the holder is still working."""
 
     job_id: str
     proof: Proof
@@ -208,7 +208,7 @@ class Forget(Value, frozen=True):
 
 
 class SetAside(Value, frozen=True):
-    """Give a worker no jobs until it is brought back, even if it registers anew."""
+    """Give a worker no jobs until it is brought back, even if it registers again."""
 
     worker_id: str
     reason: str = ""
@@ -519,7 +519,7 @@ class WorkerProbed(Value, frozen=True):
 
 
 class StaleProbed(Value, frozen=True):
-    """The result of probing an older callback of a worker that registered anew; None: unclear."""
+    """The result of probing an older callback of a worker that registered again; None: unclear."""
 
     worker_id: str
     is_pending: bool | None
@@ -592,6 +592,6 @@ ONCE: frozenset[type] = frozenset((
 ))  # fmt: skip
 """Commands of requests that would have a second effect if they were repeated.
 
-What the others name tells that they were applied: a job's id, a callback, an attempt. And a lease
-that begins anew twice is one that begins anew.
+What the others name tells that they were applied: a job's id, a callback, an attempt. And to renew
+a lease twice is to renew it once.
 """

@@ -59,7 +59,7 @@ class ProbeWorker(Value, frozen=True):
 
 
 class ProbeStale(Value, frozen=True):
-    """Probe an older callback of a worker that has registered anew."""
+    """Probe an older callback of a worker that has registered again."""
 
     callback_url: str
     request: str

@@ -27,7 +27,7 @@ def on_look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
         return
     is_over = machine.left_of_lease_s(look) <= 0
     if is_over and progress.keep_due(machine, job):
-        return  # it was reported in time, and begins the lease anew
+        return  # it was reported in time, and renews the lease
     is_unchecked = evidence.is_to_be_checked(hold) and not look.is_used
     if is_over and not (is_unchecked or hold.times_unused):
         machine.apply_step(job, lifecycle.end_lease(job, machine.now.wall_s))

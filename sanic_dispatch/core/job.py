@@ -110,7 +110,7 @@ def ticket_in(name: str) -> int | None:
 
 
 class Job(Value, frozen=True):
-    """A job. ``data`` is the very bytes that were submitted; they are never encoded anew.
+    """A job. ``data`` is the very bytes that were submitted; they are never encoded again.
 
     ``ticket`` counts up and is what people see; ``id`` is a secret of 128 bits. ``place`` orders
     the queue: the ticket, unless an operator moved the job. ``former`` had it until its lease

@@ -154,7 +154,7 @@ class FairLane:
         self.update(customer)
 
     def update(self, customer: str) -> None:
-        """Sort a customer anew, whose jobs have changed, or who was served."""
+        """Sort a customer in again, whose jobs have changed, or who was served."""
         jobs = self._jobs.get(customer)
         if jobs is None:
             return

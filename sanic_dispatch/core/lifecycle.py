@@ -260,13 +260,13 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def extend(job: Job, now_s: float) -> Step:
-    """Begin the lease anew; the report outweighs any probe: the worker has the job."""
+    """Renew the lease; the report outweighs any probe: the worker has the job."""
     hold = _hold_of(job, "extend")
     return Step(_heard(job, hold, now_s), Note(EventKind.JOB_EXTENDED, now_s))
 
 
 def make_progress(job: Job, now_s: float, progress: Progress) -> Step:
-    """Keep how far the worker is, and begin the lease anew."""
+    """Keep how far the worker is, and renew the lease."""
     hold = _hold_of(job, "report progress on")
     made = _heard(job, hold, now_s)._replace(progress=progress)
     return Step(made, Note(EventKind.JOB_PROGRESSED, now_s, progress.text))

@@ -1,7 +1,7 @@
 """How far the holder of a job is, and whether it is asked to stop.
 
 What a holder reports in quick succession is kept together: the first report at once, and after
-KEEP_EVERY_S the last one of those that came since. Each one begins the lease anew.
+KEEP_EVERY_S the last one of those that came since. Each one renews the lease.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _keep(machine: StateMachine, job: Job, progress: Progress) -> Job:
 
 
 def _keep_every_s(machine: StateMachine, job: Job) -> float:
-    """Return how often to keep it: well before the lease ends, which a report begins anew."""
+    """Return how often to keep it: well before the lease ends, which a report renews."""
     assert job.hold
     lease_s = machine.lease_of_s(job.hold)
     return KEEP_EVERY_S if lease_s is None else min(KEEP_EVERY_S, lease_s / 4)

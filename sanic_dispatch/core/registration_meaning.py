@@ -1,7 +1,7 @@
 """The registration table: what a registration means for the job that its worker holds.
 
 A worker that comes back with a new callback may be done with its job, may have lost it, or may have
-to wait until that is known. ``StateMachine._register_anew`` does what ``meaning_of`` returns.
+to wait until that is known. ``StateMachine._register_again`` does what ``meaning_of`` returns.
 """
 
 from __future__ import annotations

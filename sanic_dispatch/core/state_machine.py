@@ -290,7 +290,7 @@ class StateMachine:
             return None
         known = self.tables.jobs.at_callback(worker.id)
         if known is not None and known.state.is_final and known.former is not None:
-            # Its lease ended, and no other worker had it before it failed: this worker asks anew.
+            # Its lease ended, and no other worker had it before it failed: this worker asks again.
             self.tables.put_job(known._replace(former=None))
         elif known is not None:
             return self._answer_repeat(known, worker)
@@ -301,7 +301,7 @@ class StateMachine:
         job = self._job_of(worker.key, lost=command.lost)
         if job is None:
             return self._give_first_job_or_enqueue(worker)
-        return self._register_anew(worker, job, lost=command.lost)
+        return self._register_again(worker, job, lost=command.lost)
 
     def _answer_repeat(self, job: Job, worker: Worker) -> Job | None:
         """Answer a repeat on the same callback as before: with the same job, or none after a PUT.
@@ -324,7 +324,7 @@ class StateMachine:
             return job if job.state is State.DONE else None
         return self._give_same_job(job, worker)
 
-    def _register_anew(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
+    def _register_again(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
         """Apply the registration table to a new callback of a worker that holds a job."""
         meaning = meaning_of(job, lost=lost)
         if meaning is Registration.SAME_JOB and job.cancelling:
@@ -417,8 +417,8 @@ class StateMachine:
         """Probe the older callbacks of the same key; a callback that is not pending is dropped.
 
         Until then they get no jobs: a job sent to a used callback would seem to have been taken.
-        One that was set aside already is so anew: a probe that is under way may have seen it
-        pending before the worker came back.
+        One that was set aside already is set aside again: a probe that is under way may have seen
+        it pending before the worker came back.
         """
         workers = self.tables.workers
         for older in workers.of_key(worker.key):
@@ -775,7 +775,7 @@ class StateMachine:
     # ---- jobs that are held, and when to look at them
 
     def free_successor(self, job_id: str, key: Key | None) -> None:
-        """Free a worker that registered anew while its job was unsettled, once that is settled.
+        """Free a worker that registered again while its job was unsettled, once that is settled.
 
         A confirmed job is finished, or sent again if the worker never got it; one in doubt is
         looked into; in any other case the worker is free.
@@ -811,7 +811,7 @@ class StateMachine:
                 self.bring_back(worker)
 
     def successor(self, key: Key | None, job: Job) -> Worker | None:
-        """Return the worker that the job's key has registered anew, to await the job's outcome."""
+        """Return the worker that the job's key has registered again, to await the job's outcome."""
         for worker in self.tables.workers.of_key(key):
             if worker.awaits(job.id) and not (job.worker and job.worker.id == worker.id):
                 return worker

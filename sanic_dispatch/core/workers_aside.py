@@ -2,7 +2,7 @@
 
 A worker that has failed gets no jobs until a probe sees it waiting. This module ends a set-aside;
 ``StateMachine`` begins it: ``_move_worker`` (by the fate that a transition has for the worker:
-``lifecycle.refuse`` → ``Fate.ASIDE``), ``_probe_stale``, ``_register_anew`` and ``_on_set_aside``.
+``lifecycle.refuse`` → ``Fate.ASIDE``), ``_probe_stale``, ``_register_again`` and ``_on_set_aside``.
 ``WorkerTable.free_by_rule`` leaves such workers out. The time between two probes is
 ``evidence.growing_s``.
 
@@ -90,7 +90,7 @@ def on_worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
 
 
 def on_stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
-    """Drop an older callback of a worker that registered anew, unless it is still pending."""
+    """Drop an older callback of a worker that registered again, unless it is still pending."""
     worker = machine.tables.workers.get(probed.worker_id)
     if worker is None:
         return

@@ -129,9 +129,9 @@ class Dispatcher:
         self._is_here = False
         """Whether the topic was loaded, and has not been lost since."""
         self._is_stopped = False
-        self._begin_anew()
+        self._begin_empty()
 
-    def _begin_anew(self) -> None:
+    def _begin_empty(self) -> None:
         """Set up an empty topic."""
         self._machine = StateMachine(self._policy)
         self.batches = Batches(
@@ -315,7 +315,7 @@ class Dispatcher:
         for taken in self._awaited.values():
             _set(taken, False)
         await self._break_off(StandingBy)
-        self._begin_anew()
+        self._begin_empty()
 
     async def _break_off(self, refusal: type[DispatchError]) -> None:
         """Stop timers, batches, deliveries and erasing; batches before what they begin."""
@@ -559,7 +559,7 @@ class Dispatcher:
     async def report_progress(
         self, job_id: str, proof: Proof, percent: float | None, text: str | None
     ) -> Placed:
-        """Keep how far the holder is, and begin its lease anew. Raises as ``complete``."""
+        """Keep how far the holder is, and renew its lease. Raises as ``complete``."""
         await self._until_open()
         report = c.ReportProgress(job_id, proof, percent, text, REQUEST_ID.get())
         return await self._execute_report(report)
@@ -571,7 +571,7 @@ class Dispatcher:
         return (await self._execute_report(ask)).job.cancelling
 
     async def extend(self, job_id: str, proof: Proof) -> Placed:
-        """Begin a job's lease anew. Raises as ``complete``."""
+        """Renew a job's lease. Raises as ``complete``."""
         await self._until_open()
         return await self._execute_report(c.Extend(job_id, proof, REQUEST_ID.get()))
 

@@ -76,7 +76,7 @@ class Operator:
                 await self._batches.execute(act._replace(job_id=past.id, past=past))
 
     async def set_aside(self, worker_id: str, why: str, who: str = "") -> None:
-        """Give a worker no jobs until it is brought back, even if it registers anew."""
+        """Give a worker no jobs until it is brought back, even if it registers again."""
         await self._batches.execute(c.SetAside(worker_id, with_actor(who, why), REQUEST_ID.get()))
 
     async def bring_back(self, worker_id: str, why: str, who: str = "") -> None:

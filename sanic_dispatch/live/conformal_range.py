@@ -42,7 +42,7 @@ class ConformalRange:
         learning_rate: float = LEARNING_RATE,
     ) -> None:
         self._ends: tuple[float, float] | None = INITIAL_RANGE
-        """None if they have to be computed anew."""
+        """None if they have to be computed again."""
         self._ratios: deque[float] = deque(maxlen=ratio_samples)
         self._min_ratio_samples = min_ratio_samples
         self._miss_rate = miss_rate

@@ -89,7 +89,7 @@ NO_EXPERIENCE = Experience(Estimator(), {}, {})
 class Forecast:
     """Estimates for orders that wait or are served; learns from what became of them.
 
-    ``robots`` and ``assigned`` are looked at anew for each estimate.
+    ``robots`` and ``assigned`` are read for each estimate.
     """
 
     def __init__(self, robots: RobotCounts, assigned: Collection[Served]) -> None:

@@ -1,7 +1,7 @@
 """The projection of past events, and its state as bytes, from which it goes on.
 
 It is the projection of the live views, fed from the event log: so what they show then is the same.
-Promises are those in the log, and none is made anew.
+Promises are those in the log; no others are made.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class ProgressEstimator:
     ) -> tuple[Report, ...]:
         """Return the reports of a service, with a new one if it has come to another tenth.
 
-        A worker that falls back has begun anew: what it said of later tenths is dropped.
+        A worker that falls back has begun again: what it said of later tenths is dropped.
         """
         share = min(percent / 100, MOST_SHARE)
         tenth = int(share * TENTHS)

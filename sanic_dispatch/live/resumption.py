@@ -1,9 +1,9 @@
 """Patches for clients of an earlier run: which keys of a view may have changed since.
 
-With a start the views begin anew, and with them the rings of their patches. But the number of the
-last event that a client has seen says what it has: what is shown now, but for what the events since
-have changed, and the event log has those. A key that may have changed is sent; one too many does
-no harm.
+A start begins with new views, and empty rings of their patches. But the number of the last event
+that a client has seen says what it has: what is shown now, but for what the events since have
+changed, and the event log has those. A key that may have changed is sent; one too many does no
+harm.
 """
 
 from __future__ import annotations

@@ -249,7 +249,7 @@ class Monitor(SharedView):
     def _aheads(self, waiting: Sequence[Order]) -> Iterator[ViewItem]:
         """Yield the item ``ahead``, unless positions say it.
 
-        In the orders it would be sent anew for all of them whenever one leaves.
+        In the orders it would be sent again for all of them whenever one leaves.
         """
         counts = self._projection.aheads(waiting)
         if counts:

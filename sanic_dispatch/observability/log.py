@@ -55,7 +55,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NAMES = {level: name.lower() for name, level in logging.getLevelNamesMapping().items()}
 
 _log = structlog.get_logger("sanic_dispatch")
-"""Bound by ``configure``: structlog assembles an unbound logger anew for each line."""
+"""Bound by ``configure``: structlog assembles an unbound logger for each line."""
 
 _threshold = logging.CRITICAL
 """The least level that is written; before ``configure`` no event reaches it."""

@@ -46,7 +46,7 @@ def trial_message(message_id: str, at_s: float) -> WebhookMessage:
 def message_id(endpoint_id: str, event: LoggedEvent) -> str:
     """Return the id of the message for an event.
 
-    The time is in it because numbers of events may begin anew, as in memory after a restart.
+    The time is in it because events may be numbered from 1 again, as in memory after a restart.
     """
     name = f"{endpoint_id} {event.n} {event.at_s!r}"
     return f"msg_{hashlib.sha256(name.encode()).hexdigest()[:32]}"

@@ -132,7 +132,7 @@ class RobotAct(StrEnum):
 class RobotEntry:
     """An entry in a robot's timetable.
 
-    ``replaces``: it registers anew although it waits, and goes to the end of the queue. ``until``
+    ``replaces``: it registers again although it waits, and goes to the end of the queue. ``until``
     is when a set-aside ends; None if it does not. One that comes may be set aside at once.
     """
 

@@ -306,7 +306,7 @@ class VirtualRun:
         """Return how a hand-over goes on: as this one of the order did, where there was one."""
         now = self._now.tick
         if recorded is None or recorded.ended is None or recorded.ending is None:
-            return self._planned_anew(order, robot, recorded)
+            return self._planned_without_end(order, robot, recorded)
         taken = None
         if recorded.taken is not None:
             taken = Moment(now + recorded.taken.tick - recorded.at.tick, recorded.taken.rank)
@@ -318,7 +318,7 @@ class VirtualRun:
         ended = Moment(begin + self._slowed(service), recorded.ended.rank)
         return _HandOverPlan(recorded.ending, taken, ended, recorded)
 
-    def _planned_anew(
+    def _planned_without_end(
         self, order: RecordedOrder, robot: _VirtualRobot, recorded: HandOver | None
     ) -> _HandOverPlan:
         """Return how a hand-over goes on of which the recording does not tell the end."""

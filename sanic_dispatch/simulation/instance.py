@@ -149,7 +149,7 @@ class Instance:
             self._killed = False
         self._set_state("running")
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Repeat waiting calls with new callbacks, as after an operator set the positions again.
 
         The old callbacks are unregistered, except those of a killed process: they go on taking

@@ -145,8 +145,8 @@ class Mishaps:
         self._report(instance, "is deleted, and started again")
         await self._wait_for_repair()
         if heir.waits_on_inherited:
-            heir.begin_anew()
-            self._report(heir, "begins anew")
+            heir.begin_again()
+            self._report(heir, "begins again")
 
     async def _block(self, instance: Instance) -> None:
         await self._sleep_into_round()

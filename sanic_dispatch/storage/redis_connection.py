@@ -1,8 +1,8 @@
 """A Redis client with one pipelined connection: commands do not wait for each other's answers.
 
-It is asyncio's transport with hiredis's parser: a HSET costs the event loop 25 µs, and 111 to
-160 µs with redis-py's asyncio client (uvloop, best of 25 rounds). A lost connection is made anew by
-the next command; what was lost with it is repeated by ``RedisStore``, not here.
+It is asyncio's transport with hiredis's parser: a HSET costs the event loop 25 µs, and 111 to 160
+µs with redis-py's asyncio client (uvloop, best of 25 rounds). The next command replaces a lost
+connection; what was lost with it is repeated by ``RedisStore``, not here.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class SegmentFiles:
             return sum(self._sizes.values())
 
     def add(self, first_n: int, path: Path, index: SegmentIndex) -> None:
-        """Note a segment that was written, as the last one, or one that was written anew."""
+        """Note a segment that was written, as the last one, or one that was rewritten."""
         cached = CachedIndex(path.stat().st_ino, index.size, index)
         with self._lock:
             self._paths[first_n], self._sizes[first_n] = path, cached.size
@@ -187,7 +187,7 @@ def load_index(path: Path, descriptor: int, size: int) -> SegmentIndex:
 
 
 def write_index(path: Path, index: SegmentIndex, segment_end: bytes) -> None:
-    """Write the index of a segment, if that is possible: it can be made anew at any time."""
+    """Write the index of a segment, if that is possible: it can be rebuilt at any time."""
     with suppress(OSError):
         replace_file(index_path(path), [encode_index(index, segment_end)], fsync=False)
 
@@ -215,7 +215,7 @@ def check_segment(path: Path) -> CheckedSegment:
 
 
 def rebuild_indexes(folder: Path) -> Sequence[tuple[Path, SegmentIndex]]:
-    """Read all segments of a folder, and write their indexes anew. Raises OSError."""
+    """Read all segments of a folder, and rewrite their indexes. Raises OSError."""
     rebuilt = []
     for path in segments_in(folder).values():
         content = path.read_bytes()

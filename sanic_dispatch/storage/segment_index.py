@@ -1,7 +1,7 @@
 """The index of a segment: which of its blocks may have the answer to a question.
 
 An index is derived from its segment and lies beside it. One that is missing, damaged, or of another
-content of the segment is made anew. It is a JSON line (blocks, kinds of events, damage), the keys
+content of the segment is rebuilt. It is a JSON line (blocks, kinds of events, damage), the keys
 of each event block in order (tickets; hashes of names), and a CRC-32.
 
 The keys are not merged: there are few blocks to look through, and none is changed after it was

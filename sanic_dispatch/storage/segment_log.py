@@ -7,7 +7,7 @@ moves them to segments, and only then may the store remove the journals:
     flush    write them to a segment under another name, sync it, rename it; forget them
     start    the store adds the events of its journals again; those in segments are ignored
 
-The last segment grows, by being written anew, until it has SEGMENT_EVENTS events. The epochs are in
+The last segment grows, by being rewritten, until it has SEGMENT_EVENTS events. The epochs are in
 ``epochs.json``; those whose numbers are not good any more have no name.
 """
 
@@ -69,7 +69,7 @@ from sanic_dispatch.storage.segment_index import IndexBuilder, SegmentIndex, ind
 from sanic_dispatch.storage.snapshots import SnapshotFiles
 
 SEGMENT_EVENTS = 20 * BLOCK_EVENTS
-"""The most events of a segment: 340 KB without payloads. A growing one is written anew."""
+"""The most events of a segment: 340 KB without payloads. A growing one is rewritten."""
 
 SEGMENT_BYTES = 2**20
 """The length from which a segment does not grow any more."""
@@ -476,7 +476,7 @@ class SegmentLog(EventLog):
         return SegmentWriter(rest, self._keeps_payloads), 0
 
     def _replace(self, first_n: int, pieces: Sequence[bytes], index: SegmentIndex) -> None:
-        """Write a segment and its index, or write them anew. Raises OSError."""
+        """Write a segment and its index, or rewrite them. Raises OSError."""
         self._make_folder()
         path = segment_path(self.files.folder, first_n)
         try:

@@ -189,7 +189,7 @@ class SqliteFile:
             raise StorageFailed(f"nothing can be written: {error}") from error
 
     def erase(self) -> None:
-        """Erase older records: write the database anew with the present ones, and truncate its log.
+        """Erase older records: rewrite the database with the present ones, and truncate its log.
 
         ``secure_delete`` overwrites a deleted row, but not the copies that are left in free space
         when rows move to other pages of the B-tree. Raises StorageFailed.

@@ -2,7 +2,7 @@
 
 Like a follower's it has no task while nothing comes. The messages of a worker are carried out one
 after the other, each by the same functions as requests over HTTP. Offers come from the owner of the
-topic; if that changes, the connection is attached anew, and the worker need not notice.
+topic; if that changes, the connection is attached again, and the worker need not notice.
 """
 
 from __future__ import annotations

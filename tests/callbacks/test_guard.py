@@ -315,7 +315,7 @@ OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 async def test_rebinding(open_callbacks, start_worker):
-    """A name is resolved anew, once, for each connection, and judged each time."""
+    """A name is resolved once for each connection, and judged each time."""
     worker = await start_worker(OK)
     answers = [["127.0.0.1"], ["169.254.169.254"], ["127.0.0.1"]]
     callbacks = await open_callbacks(lookup=lambda host: answers.pop(0))

@@ -198,7 +198,7 @@ async def test_check_reads_the_epochs(tmp_path: Path) -> None:
     )
 
 
-async def test_check_makes_indexes_anew(tmp_path: Path) -> None:
+async def test_check_rebuilds_indexes(tmp_path: Path) -> None:
     """With --rebuild-index those that were wrong are as they were."""
     history = SegmentLog(tmp_path)
     history.load()

@@ -146,7 +146,7 @@ async def test_follow(service: Service) -> None:
 
 
 async def test_follow_over_a_restart(tmp_path: Path) -> None:
-    """It tries again, and goes on behind what it has printed; also where numbers begin anew."""
+    """It tries again, and goes on behind what it has printed; also where numbers start again."""
     port = free_port()
     url = ("--url", f"http://127.0.0.1:{port}/", "--token", TOKEN)
     for mode, missed in ((Mode.CACHED_JSON_FILE, []), (Mode.IN_MEMORY, [1])):

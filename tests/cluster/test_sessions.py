@@ -111,7 +111,7 @@ async def test_replies_are_kept_until_they_have_arrived(service: FakeService) ->
         service.replies.put_nowait(number)
         take(call(number, oldest=1 if number < 3 else 3))
         await quiet()
-    service.replies.put_nowait("anew")
+    service.replies.put_nowait("again")
     take(call(1, oldest=3))
     await quiet()
     assert service.calls == ["request 1", "request 2", "request 3", "request 1"]

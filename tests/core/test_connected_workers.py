@@ -237,7 +237,7 @@ def test_a_connection_is_of_one_worker_at_a_time(bar: Bar) -> None:
 
 
 def test_an_undo_brings_connections_back(bar: Bar) -> None:
-    """What comes again afterwards, since it has happened, begins everything anew."""
+    """What comes again afterwards, since it has happened, begins everything again."""
     bar.register(TABLET, "1", session="s")
     bar.machine.tables.take_changes()
     number = bar.machine.number

@@ -148,7 +148,7 @@ def test_taking_it_once_more_proves_nothing() -> None:
     assert used.note.kind is EventKind.JOB_CONFIRMED
 
 
-def test_the_new_callback_of_a_worker_that_lost_it_begins_anew() -> None:
+def test_the_new_callback_of_a_worker_that_lost_it_begins_again() -> None:
     """A new callback has not had the job: its answers count as those of any other."""
     other = worker("c2", "i1")
     for way in (Way.PUT, Way.ANSWER):

@@ -204,7 +204,7 @@ def test_retry_goes_back_until_there_were_enough_attempts() -> None:
 def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
     way: Way, stage: Stage
 ) -> None:
-    """The job returns to its place; a late report counts until the job is assigned anew."""
+    """The job returns to its place; a late report counts until the job is assigned again."""
     before = held(way, stage)
     step = lifecycle.end_lease(before, NOW_S)
     assert (step.job.state, step.job.hold, step.job.former) == (State.WAITING, None, before.hold)

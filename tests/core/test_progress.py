@@ -67,7 +67,7 @@ class Maker:
         return job
 
 
-def test_progress_is_kept_and_begins_the_lease_anew() -> None:
+def test_progress_is_kept_and_renews_the_lease() -> None:
     """What is not said stays; the lease ends that long after the last word."""
     maker = Maker(holder=TABLET)
     maker.at_s = 20.0

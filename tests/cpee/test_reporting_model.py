@@ -50,7 +50,7 @@ async def test_failure_is_reported_so_that_another_may_try() -> None:
 
 
 async def test_a_long_order_is_extended() -> None:
-    """The lease begins anew before the mixing."""
+    """The lease is renewed before the mixing."""
     async with (
         Engine() as engine,
         running_service(lease_s=600.0, operator_tokens=(TOKEN,)) as service,

@@ -207,9 +207,9 @@ class WorkerFaults(RuleBasedStateMachine):
 
     @precondition(lambda self: [r for r in self.robots if r.is_heir])
     @rule(data=st.data())
-    def begin_anew(self, data: st.DataObject) -> None:
+    def begin_again(self, data: st.DataObject) -> None:
         """An operator removes the position of a hanging robot and sets it again."""
-        self.engine.begin_anew(self.draw(data, [r for r in self.robots if r.is_heir]))
+        self.engine.begin_again(self.draw(data, [r for r in self.robots if r.is_heir]))
 
     @precondition(
         lambda self: self.instances_suffer and len(self.engine.robots) < ROBOTS + MOST_DELETED
@@ -302,14 +302,14 @@ class WorkerFaults(RuleBasedStateMachine):
         """End all faults, and let everyone work until nothing is left to do.
 
         Someone looks after each instance that hangs: a killed process is stopped and continued, and
-        one that inherited a number begins anew, since the dispatcher does not know that it waits.
+        one that inherited a number begins again, since the dispatcher does not know that it waits.
         """
         self.wake_up()
         for robot in self.robots:
             self.engine.resume(robot)
             robot.faults = []
             if robot.is_heir:
-                self.engine.begin_anew(robot)
+                self.engine.begin_again(robot)
         for _ in range(5 * len(self.ids) + 15):
             self.run(self.advance(60))
             for robot in self.idle():

@@ -39,7 +39,7 @@ FILE_MODES = (Mode.JSON_FILE, Mode.CACHED_JSON_FILE)
 
 
 def order(n: int) -> bytes:
-    """Return an order whose bytes change if it is encoded anew."""
+    """Return an order whose bytes change if it is encoded again."""
     return b'{ "n": %d.0, "drink": "caf\\u00e9" }' % n
 
 
@@ -302,7 +302,7 @@ def to_the_tail(job: Job, *args: Any) -> Any:
     return step._replace(job=step.job._replace(place=step.job.place + 1000))
 
 
-def encoded_anew(job: Job) -> bytes:
+def encoded_again(job: Job) -> bytes:
     """The JSON was parsed and encoded again."""
     wire = json.loads(TO_WIRE(job))
     return json.dumps(wire, separators=(",", ":"), ensure_ascii=False).encode()
@@ -364,7 +364,7 @@ MUTANTS = {
         "C1", [(CheckpointFiles, "write", number_first)]
     ),
     "to the tail": Mutant("C4", [(lifecycle, "_free", to_the_tail)]),
-    "encoded anew": Mutant("C2", [(Job, "to_wire", encoded_anew)]),
+    "encoded again": Mutant("C2", [(Job, "to_wire", encoded_again)]),
     "given to the next after a restart": Mutant("C3", [(lifecycle, "recover", forgotten_hold)]),
     "a used callback is used again": Mutant(
         "C3", [(JobTable, "at_callback", nothing), (StateMachine, "_job_of", nothing)]

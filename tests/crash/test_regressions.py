@@ -46,7 +46,7 @@ async def test_an_answer_that_a_crash_kept_back_is_given_again(
 ) -> None:
     """C1: the process died after the job was held, and before a byte of the answer was written.
 
-    The call failed, so the instance stopped; once it is continued it registers anew.
+    The call failed, so the instance stopped; once it is continued it registers again.
     """
     async with Bar(tmp_path, MODE) as bar:
         await bar.submit(b"1")

@@ -150,7 +150,7 @@ async def test_a_dropped_worker_is_gone(world: World) -> None:
 
 
 async def test_a_robot_that_was_set_aside_stays_so_with_a_new_callback(world: World) -> None:
-    """Setting aside applies to the robot, also when it registers anew."""
+    """Setting aside applies to the robot, also when it registers again."""
     old, new = worker("c1", "i1"), worker("c2", "i1")
     await world.register(old)
     await world.dispatcher.operator.set_aside(old.id, "smells burnt")
@@ -215,7 +215,7 @@ async def test_a_callback_that_proves_a_lost_job_is_kept(world: World, act: str)
 
 
 async def test_an_older_callback_comes_back_only_once_it_is_seen_waiting(world: World) -> None:
-    """Its robot has registered anew, and a job sent to the old callback would look taken."""
+    """Its robot has registered again, and a job sent to the old callback would look taken."""
     older, newer = worker("c1", "i1"), worker("c2", "i1")
     world.network.pending[older.id] = None
     await world.register(older)

@@ -73,7 +73,7 @@ async def test_a_job_whose_lease_ended_goes_to_another_worker() -> None:
             await world.dispatcher.complete(submission.job.id, late)
 
 
-async def test_a_late_report_counts_until_the_job_is_assigned_anew() -> None:
+async def test_a_late_report_counts_until_the_job_is_assigned_again() -> None:
     """The drink was mixed, if too late: it is not mixed again."""
     async with running_world(policy=Policy(lease_s=60)) as world:
         submission = await world.submit("x")

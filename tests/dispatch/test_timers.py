@@ -25,7 +25,7 @@ async def test_timers_have_jitter() -> None:
 
 
 async def test_stop_cancels_all_timers() -> None:
-    """They are derived anew at the next start."""
+    """They are derived again at the next start."""
     clock, came = FakeClock(), list[c.Command]()
     timers = Timers(clock, came.append)
     timers.start(StartTimer(c.Close(), 1.0))

@@ -200,7 +200,7 @@ async def test_a_repeat_of_the_registration_changes_nothing(world: World) -> Non
 
 
 async def test_a_robot_that_comes_back_with_a_new_callback_gets_the_same_job(world: World) -> None:
-    """Its position was set anew: it never had the job, so the job is not done."""
+    """Its position was set again: it never had the job, so the job is not done."""
     job_id = await lose(world)
     await world.clock.advance(AFTER_S)
     engine_of(world).stop(ROBOT)

@@ -223,7 +223,7 @@ class Tablet(ConnectedWorker):
             await asyncio.sleep(self._dice.choice((0.0, 0.0, 0.1, 2.0, 14.9, 15.0, 20.0)))
 
     def _drop_wire_at_random(self) -> None:
-        """Connect anew while the dispatcher believes in the old wire, as the same tablet or not."""
+        """Connect again while the dispatcher trusts the old wire, as the same tablet or not."""
         dice, run = self._dice, self._run
         if self.wire is None or not run.has_trouble or dice.random() >= run.plan.cuts:
             return
@@ -315,7 +315,7 @@ class Tablet(ConnectedWorker):
             self._begin(offer._replace(began_s=at_s))
 
     async def _report(self, word: str, job: Handed) -> Any:
-        """Report by the wire; where that is gone connect anew, and take the job up."""
+        """Report by the wire; where that is gone connect again, and take the job up."""
         if self.wire is None:
             try:
                 await self._connect()

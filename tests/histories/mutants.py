@@ -197,7 +197,7 @@ def put_a_job_back_that_is_to_be_cancelled() -> Patch:
 
 @mutant
 def end_the_lease_although_progress_came() -> Patch:
-    """A report does not begin the lease anew."""
+    """A report does not renew the lease."""
     return lifecycle, "_heard", lambda job, hold, now_s: job
 
 

@@ -112,7 +112,7 @@ class WallClock:
 
 
 class LifeClock:
-    """The clock of one life of the dispatcher: its monotonic time and its timers begin anew."""
+    """The clock of one life of the dispatcher: its monotonic time and its timers start again."""
 
     def __init__(self, loop: VirtualLoop, wall: WallClock, began_at_s: float) -> None:
         """``began_at_s``: the time of the monotonic clock now."""

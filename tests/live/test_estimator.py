@@ -264,9 +264,9 @@ def test_progress_moves_the_window() -> None:
     story.make_progress(ticket, 51)
     assert window(projection, story, ticket) == half_way
     story.make_progress(ticket, 20)
-    begun_anew = window(projection, story, ticket)
-    assert begun_anew
-    assert begun_anew[0] > half_way[0]
+    begun_again = window(projection, story, ticket)
+    assert begun_again
+    assert begun_again[0] > half_way[0]
     story.put_back(ticket)
     story.assign(ticket)
     again = window(projection, story, ticket)

@@ -323,7 +323,7 @@ def test_heartbeats(story: Story, hub: Hub) -> None:
 
 
 def test_a_heartbeat_of_an_order_is_a_state(story: Story, hub: Hub) -> None:
-    """The waiting time is computed anew."""
+    """The waiting time is computed again."""
     connection = followed(hub, order(story.submit()))
     story.loop.run(HEARTBEAT_S + SWEEP_S + TICK_S)
     assert len(connection.taken) == 2

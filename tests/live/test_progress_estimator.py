@@ -49,7 +49,7 @@ def test_the_first_of_each_tenth_counts() -> None:
     assert [report.at_s for report in reports] == [5.0, *range(50, 500, 50)]
 
 
-def test_a_worker_that_begins_anew() -> None:
+def test_a_worker_that_begins_again() -> None:
     """What it said of later tenths is dropped."""
     reports = reports_of(ProgressEstimator(), (10.0, 15.0), (20.0, 70.0), (30.0, 25.0))
     assert [(report.at_s, report.tenth) for report in reports] == [(10.0, 1), (30.0, 2)]

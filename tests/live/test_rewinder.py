@@ -111,7 +111,7 @@ async def test_a_thousand_moments(log: EventLog) -> None:
 
 
 async def test_after_a_start(tmp_path: Path) -> None:
-    """A start goes on with the snapshots in the folder; without them they are made anew."""
+    """A start goes on with the snapshots in the folder; without them they are made again."""
     history = History(segments(tmp_path))
     history.goes_on(2000, 60)
     assert isinstance(history.log, SegmentLog)
@@ -198,7 +198,7 @@ async def test_what_was_erased_is_not_shown(log: EventLog) -> None:
     for player in ("", "player"):
         assert "name" not in (await rewinder.look(moment_s, player)).entries["order/3"]
     await rewinder.look(history.now_s())
-    assert len(log.snapshots.refs()) >= len(kept), "they are made anew"
+    assert len(log.snapshots.refs()) >= len(kept), "they are made again"
 
 
 async def test_a_look_comes_before_upkeep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -304,7 +304,7 @@ def test_an_order_that_rises(story: Story, key: ViewKey) -> None:
 
 
 def test_the_monitor_says_why_an_order_waits(story: Story, hub: Hub) -> None:
-    """Anew when robots come and go, with what it needs; and its priority, if it has one."""
+    """Again when robots come and go, with what it needs; and its priority, if it has one."""
     connection = FakeConnection()
     hub.follow(connection, MONITOR)
     story.submit({"drink": "mojito", "size": "x" * 1_000}, priority=0)

@@ -66,7 +66,7 @@ def rebinding(*answers: str) -> Callable[[str], Sequence[str]]:
     return lambda _: [left.pop(0) if len(left) > 1 else left[0]]
 
 
-async def test_a_name_that_is_bound_anew() -> None:
+async def test_a_name_that_is_bound_again() -> None:
     """It is judged by what it resolves to at the delivery, not at the door."""
     client = client_of(lookup=rebinding("8.8.8.8", "127.0.0.1"))
     await client.check("https://push.example/")

@@ -322,7 +322,7 @@ async def test_a_deleted_robot_is_another_instance(instance, service, clock, htt
     assert (mixed, robot.instance) == ([1], heir)
 
 
-async def test_an_heir_that_is_found_begins_anew(instance, waiting, service):
+async def test_an_heir_that_is_found_begins_again(instance, waiting, service):
     """After its position was removed and set again, it registers with a new callback."""
     await waiting()
     url = instance.callback_urls[0]
@@ -331,7 +331,7 @@ async def test_an_heir_that_is_found_begins_anew(instance, waiting, service):
     await settle()
     assert heir.waits_on_inherited
     assert (heir.callback_urls, len(service.requests)) == ([url], 1)
-    heir.begin_anew()
+    heir.begin_again()
     await heir.until(lambda: heir.waiting)
     assert not heir.waits_on_inherited
     assert (heir.callback_urls != [url], len(service.requests)) == (True, 2)
@@ -340,7 +340,7 @@ async def test_an_heir_that_is_found_begins_anew(instance, waiting, service):
 
 
 @pytest.mark.parametrize(("killed", "status"), [(False, 503), (True, 200)])
-async def test_the_old_callback_after_beginning_anew(
+async def test_the_old_callback_after_beginning_again(
     instance, waiting, service, http, killed, status
 ):
     """A live process has unregistered it; a dead one could not."""
@@ -348,7 +348,7 @@ async def test_the_old_callback_after_beginning_anew(
     url = instance.callback_urls[0]
     if killed:
         instance.kill()
-    instance.begin_anew()
+    instance.begin_again()
     await instance.until(lambda: len(service.requests) == 2 and instance.waiting)
     async with http.put(url, json=1) as response:
         assert response.status == status

@@ -219,7 +219,7 @@ def table_of(record: Record) -> Table:
 
 
 def in_order(stored: Stored) -> Stored:
-    """Sort what was loaded, and number the workers anew: only the order of their places counts."""
+    """Sort what was loaded, and number the workers again: only the order of their places counts."""
     workers = sorted(stored.workers, key=lambda worker: worker.place)
     return Stored(
         sorted(stored.jobs, key=lambda job: (job.state.is_final, job.place, job.ticket, job.id)),

@@ -279,7 +279,7 @@ async def test_a_killed_backup_is_refused(
 async def test_a_failed_backup_leaves_nothing(
     backend: Backend, is_new: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each call; only an index may be missing, which is made anew when it is needed."""
+    """At each call; only an index may be missing, which is rebuilt when it is needed."""
     store, topic = await opened_store(backend, tmp_path)
     calls = calls_of(store, topic, place(tmp_path / "counted", is_new), monkeypatch)
     for number in range(calls):
@@ -353,7 +353,7 @@ def test_a_stopped_backup_leaves_nothing(tmp_path: Path) -> None:
     assert (names_in(tmp_path), names_in(tmp_path / "empty")) == ({"empty"}, set())
 
 
-def test_a_database_that_is_opened_anew_meanwhile(
+def test_a_database_that_is_opened_again_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a failed commit; the backup fails, so that it does not keep the file locked."""

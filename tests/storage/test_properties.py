@@ -108,9 +108,9 @@ class Run:
             jobs=kept.keeps_jobs, workers=kept.keeps_workers
         )
         assert [w.place for w in found.workers] == sorted(w.place for w in found.workers)
-        self.begin_anew(found.workers)
+        self.begin_with(found.workers)
 
-    def begin_anew(self, found: Any) -> None:
+    def begin_with(self, found: Any) -> None:
         """Take over what was loaded, with its places, as the state machine does."""
         topic = Topic()
         for record in self.topic.records.values():

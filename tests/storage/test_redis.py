@@ -562,7 +562,7 @@ async def test_a_password_that_is_changed(guarded: RedisServer) -> None:
 
 
 async def test_redis_that_lost_everything(opened: Open, tmp_path: Path) -> None:
-    """Nothing is written on top of missing data: the owner starts anew with what is there."""
+    """Nothing is written on top of missing data: the owner starts again with what is there."""
     server = RedisServer(tmp_path)
     server.start()
     try:

@@ -264,16 +264,16 @@ async def test_a_folder_with_another_history(start: Start, client: Redis, prefix
     await commit(store, topic, *range(1, 8))
     await store.close()
     await client.delete(*(f"{{{prefix}}}:{key}" for key in ("history", "epochs", "jobs", "facts")))
-    other, anew = start("there"), Topic()
-    await began(other, anew, "x")
-    await commit(other, anew, 1, 2)
+    other, later = start("there"), Topic()
+    await began(other, later, "x")
+    await commit(other, later, 1, 2)
     await other.close()
     store = start()
-    await began(store, anew, "y")
-    assert kept(store) == happened(anew)
-    await commit(store, anew, *range(3, 9))
+    await began(store, later, "y")
+    assert kept(store) == happened(later)
+    await commit(store, later, *range(3, 9))
     assert store._segments.flushed_n == 0
-    assert kept(store) == happened(anew)
+    assert kept(store) == happened(later)
     assert list(SharedLogReader(store).scan()) == happened(topic)[:4]
 
 
@@ -343,7 +343,7 @@ async def test_redis_has_lost_its_last_writes(
     assert kept(store) == happened(topic)
 
 
-async def test_another_owner_numbered_anew_what_was_lost(start: Start, client: Redis,
+async def test_another_owner_numbered_again_what_was_lost(start: Start, client: Redis,
                                                          prefix: str) -> None:  # fmt: skip
     """Segments that an owner wrote before Redis lost the same numbers are not believed."""
     store, topic = start(), Topic()

@@ -66,7 +66,7 @@ def test_payloads_are_gone(tickets: tuple[int, ...], log: SegmentLog, tmp_path: 
 
 
 def test_other_segments_are_left_alone(log: SegmentLog, tmp_path: Path) -> None:
-    """Only a segment that has the job is written anew, and its index is as if made anew."""
+    """Only a segment that has the job is rewritten, and its index is as if rebuilt."""
     before = {path: path.read_bytes() for path in segments(tmp_path)}
     log.erase(named(10))
     assert [path.read_bytes() != before[path] for path in before] == [False, True, False, False]

@@ -232,7 +232,7 @@ def test_events_that_are_moved_meanwhile(
     ],
 )
 def test_a_lost_index(spoil: Callable[[Path], None], tmp_path: Path) -> None:
-    """A missing or damaged index is made anew, and is the same again."""
+    """A missing or damaged index is rebuilt, and is the same again."""
     filled(tmp_path, 100)
     path = index_path(segments(tmp_path)[0])
     before = path.read_bytes()
@@ -270,7 +270,7 @@ def test_a_write_that_fails(call: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_rebuilding(tmp_path: Path) -> None:
-    """All indexes can be made anew, and are the same again."""
+    """All indexes can be rebuilt, and are the same again."""
     filled(tmp_path, 100)
     before = [index_path(path).read_bytes() for path in segments(tmp_path)]
     for path in segments(tmp_path):
@@ -280,7 +280,7 @@ def test_rebuilding(tmp_path: Path) -> None:
 
 
 def test_a_segment_grows_under_a_reader(tmp_path: Path) -> None:
-    """Who reads a segment that is written anew reads on in the old one."""
+    """A reader keeps reading the old file of a segment that is rewritten."""
     log = filled(tmp_path, 15)
     found = log.scan()
     assert next(found) == event(1)

@@ -140,7 +140,7 @@ class WornEngine:
         """Continue it as an operator does: a dead one gets a process, and waits where it waited."""
         robot.state, robot.is_dead = "running", False
 
-    def begin_anew(self, robot: WornRobot) -> None:
+    def begin_again(self, robot: WornRobot) -> None:
         """Remove its position and set it again, as an operator does: it will register once more.
 
         A dead process cannot unregister its callback, which goes on to accept jobs, and loses them.

@@ -57,7 +57,7 @@ async def fail(request: Call, job_id: str) -> HTTPResponse:
 @holder.post("/jobs/<job_id:str>/extend", stream=True)
 @describe(EXTEND)
 async def extend(request: Call, job_id: str) -> HTTPResponse:
-    """Begin the lease anew, since the work goes on. A body is ignored."""
+    """Renew the lease, since the work goes on. A body is ignored."""
     auth.check(request, auth.WORKER)
     await read_bytes(request, settings_of(request).max_body_bytes)
     context = context_of(request)
@@ -68,7 +68,7 @@ async def extend(request: Call, job_id: str) -> HTTPResponse:
 @holder.post("/jobs/<job_id:str>/progress", stream=True)
 @describe(REPORT_PROGRESS)
 async def report_progress(request: Call, job_id: str) -> HTTPResponse:
-    """Report how far a job is, and begin its lease anew; learn whether to stop."""
+    """Report how far a job is, and renew its lease; learn whether to stop."""
     auth.check(request, auth.WORKER)
     percent, text = progress_in(await read_fields(request, "percent"))
     if percent is None and text is None:
