@@ -70,7 +70,7 @@ def npm_packages(*names: str) -> list[Part]:
 
 
 def debian_program(name: str, flag: str, package: str = "", least: tuple[int, ...] = ()) -> Part:
-    """Return a program that prints its version with this flag; one before ``least`` is none."""
+    """Return a program that prints its version with this flag; none before ``least`` counts."""
 
     def found() -> str | None:
         path = program_path(name)

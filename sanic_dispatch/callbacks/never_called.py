@@ -34,7 +34,7 @@ CACHED_ADDRESSES = 256
 
 @lru_cache(maxsize=CACHED_ADDRESSES)
 def read_address(text: str) -> Address:
-    """Return the address that would be reached. Raises ValueError if the text is no address.
+    """Return the address that would be reached. Raises ValueError if the text is not an address.
 
     An IPv4-mapped or NAT64 address is unwrapped to its IPv4 address.
     """

@@ -77,7 +77,7 @@ def _webhook_row(webhooks: Sequence[WebhookEntry]) -> dict[str, Any]:
 
 
 def _print_webhooks(name: str, webhooks: Sequence[WebhookEntry]) -> None:
-    """Print tables of TOML as comments, since a table without its secret is none."""
+    """Print tables of TOML as comments, since a table without its secret is invalid."""
     for each in webhooks:
         click.echo(f"\n# [[{name}]]  # file")
         for key, value in _shown(each).items():

@@ -170,7 +170,7 @@ def work(
 
 
 def _rule(matches: Sequence[str], nots: Sequence[str]) -> list[tuple[str, str]]:
-    """Return conditions as arguments of a registration. Raises UsageError if they are no rule."""
+    """Return conditions as arguments of a registration. Raises UsageError for an invalid rule."""
     rule = []
     for kind, conditions in (("match", matches), ("not", nots)):
         for condition in conditions:

@@ -57,7 +57,7 @@ class ChannelLost(Exception):
         self.code = code
 
     def cursor_after(self, since: str | None) -> str | None:
-        """Return the cursor to reconnect with. Raises ServiceError if that is no use.
+        """Return the cursor to reconnect with. Raises ServiceError if that is of no use.
 
         Code 4400 may be about the cursor ``since``, so None is returned: reconnect without it.
         """

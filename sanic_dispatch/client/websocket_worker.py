@@ -124,9 +124,9 @@ class WebsocketWorker:
     what people see. ``on_lost`` is called whenever the connection is lost.
 
     After a lost connection, or a restart of the service, it goes on where it was. Iterating raises
-    ServiceError if that is no use: 401 for a wrong token, 409 if another worker of this name has
-    replaced it, 400 for a rule that is none. A loop that is left hands in what it has: the job
-    that is not reported goes to another worker.
+    ServiceError if that is of no use: 401 for a wrong token, 409 if another worker of this name has
+    replaced it, 400 for an invalid rule. A loop that is left hands in what it has: the job that is
+    not reported goes to another worker.
     """
 
     def __init__(

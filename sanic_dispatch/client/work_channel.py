@@ -42,7 +42,7 @@ class TurnedAway(ServiceError):
 
 
 OnMessage = Callable[[str, Mapping[str, Any]], None]
-"""Called with the name and the members of each message that is no reply."""
+"""Called with the name and the members of each message that is not a reply."""
 
 
 LastWord = Callable[[], "tuple[str, Mapping[str, Any]] | None"]

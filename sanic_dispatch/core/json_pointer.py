@@ -15,9 +15,9 @@ _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def steps_of(pointer: str) -> tuple[str, ...]:
-    """Return the steps of a pointer, such as ``/customer/name``. Raises ValueError if it is none.
+    """Return the steps of a pointer, such as ``/customer/name``.
 
-    The empty pointer, which means the whole text, is none here.
+    Raises ValueError if it is invalid; so is the empty pointer here, which means the whole text.
     """
     if not _POINTER.fullmatch(pointer):
         raise ValueError("a JSON pointer is like /guest/name")

@@ -43,7 +43,7 @@ _SAFE = "|:/,;@ "
 class Condition(Value, frozen=True):
     """A member, and the texts of which it has to equal one; or none, if the condition is negated.
 
-    A member that is missing, or is no string, number or boolean, equals nothing.
+    A member that is missing, or not a string, number or boolean, equals nothing.
     """
 
     path: tuple[str, ...]
@@ -74,7 +74,7 @@ class Rule(Value, frozen=True):
 
 
 def normal_form(arguments: Iterable[tuple[str, str]]) -> str:
-    """Return the rule of a registration's arguments; those that are no conditions are ignored.
+    """Return the rule of a registration's arguments; those that are not conditions are ignored.
 
     Raises InvalidMatch.
     """
@@ -157,7 +157,7 @@ _STRING = msgspec.json.Decoder(str)
 
 @lru_cache(maxsize=8)  # a job is looked at several times when it comes in
 def members_of(data: bytes) -> JsonMembers:
-    """Return the members of a job's data; none if it is no object.
+    """Return the members of a job's data; none if it is not an object.
 
     What is in them is not decoded: of a job with 2 MB of numbers that takes 5 ms, not a second.
     """
@@ -198,7 +198,7 @@ _texts_at_known = lru_cache(maxsize=256)(_texts_at)
 
 
 def text_of(raw: bytes | None) -> str | None:
-    """Return the text that a rule compares; None if the value is no string, number or boolean."""
+    """Return the text that a rule compares; None for anything but a string, number or boolean."""
     if raw is None or raw[:1] in (b"{", b"[", b"n"):
         return None
     return _STRING.decode(raw) if raw.startswith(b'"') else raw.decode()

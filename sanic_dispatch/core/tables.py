@@ -167,7 +167,7 @@ class Tables:
         del self.changes[mark:]
 
     def undo(self, changes: Sequence[Undoable]) -> None:
-        """Undo changes, newest first; they must be the last ones made. That is no change itself."""
+        """Undo changes, newest first; they must be the last ones made. This is not a change."""
         for change in reversed(changes):
             if isinstance(change, Moved):
                 self.workers.move(change)

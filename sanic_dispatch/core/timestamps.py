@@ -27,7 +27,7 @@ def from_rfc3339(text: str) -> float:
     """Parse an RFC 3339 time to Unix seconds; digits past the microsecond are dropped.
 
     As many are remembered as jobs are told of together: several folds ask for each of them. Raises
-    ValueError where the text is no such time.
+    ValueError where the text is not such a time.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:

@@ -10,7 +10,7 @@ ABNORMAL = 1006
 """The connection broke, or the client did not read."""
 
 NOT_UTF8 = 1007
-"""A text frame was no UTF-8."""
+"""A text frame was not UTF-8."""
 
 RESTART = 1012
 """The service stops: come back."""

@@ -171,7 +171,7 @@ class PastProjection(Projection):
             rest()
 
     def restore(self, encoded: bytes, rest: Rest) -> None:
-        """Go on from a state. Raises ValueError if it is none of this version."""
+        """Go on from a state. Raises ValueError if it is not one of this version."""
         state = _decoder.decode(encoded)  # msgspec's errors are ValueErrors
         if state.version != STATE_VERSION:
             raise ValueError("it is of another version")

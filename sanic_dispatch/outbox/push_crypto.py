@@ -44,7 +44,7 @@ def check_point(point: bytes) -> None:
 
 
 def encrypt(text: bytes, p256dh: str, auth: str) -> bytes:
-    """Encrypt a message for a browser with these keys. Raises ValueError if they are none."""
+    """Encrypt a message for a browser with these keys. Raises ValueError if they are invalid."""
     return bytes(
         http_ece.encrypt(
             text,

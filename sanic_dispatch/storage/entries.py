@@ -56,7 +56,7 @@ class Kind(Generic[R]):
     def read(self, entry: Entry | DecodedEntry[R], number: int) -> DecodedEntry[R]:
         """Decode an entry; ``number`` (from 1) becomes the place of a worker that has none.
 
-        Raises one of UNREADABLE if the entry is no such record.
+        Raises one of UNREADABLE if the entry is not such a record.
         """
         if isinstance(entry, DecodedEntry):
             return entry

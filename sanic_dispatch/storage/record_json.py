@@ -161,7 +161,7 @@ def decode_job(entry: Entry) -> Job:
     """Decode a job in any state.
 
     A job written by the original service has no ticket. It gets ticket 0 and place 0 here, and
-    its real ones when the state machine loads it. Raises one of UNREADABLE if the entry is no job.
+    its real ones when the state machine loads it. Raises one of UNREADABLE for any other entry.
     """
     values = entry.values
     ticket = _count(values.get("ticket", 0))
@@ -193,7 +193,7 @@ def encode_fact(fact: Fact) -> bytes:
 def decode_worker(values: Mapping[str, Any]) -> Worker:
     """Decode a worker; its place is 0 if the entry has none.
 
-    Raises one of UNREADABLE if the values are no worker.
+    Raises one of UNREADABLE if the values are not a worker.
     """
     aside, key, expires_s = values.get("aside"), values.get("key"), values.get("expires")
     worker = Worker(
@@ -244,7 +244,7 @@ def _is_secret(value: str | int) -> bool:
 
 
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
-"""The errors that decoding raises for an entry that is no record."""
+"""The errors that decoding raises for an entry that is not a record."""
 
 
 def describe_error(error: Exception) -> str:

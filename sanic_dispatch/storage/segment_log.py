@@ -609,7 +609,7 @@ class SegmentLog(EventLog):
     def holes(self, question: Question = EVERYTHING, to_n: int | None = None) -> list[Hole]:
         """Return the gaps in the numbers after ``question.after``, up to ``to_n``.
 
-        What was dropped as too old is no gap.
+        What was dropped as too old is not a gap.
         """
         return [
             hole
@@ -621,7 +621,7 @@ class SegmentLog(EventLog):
         ]
 
     def _gaps(self) -> Iterator[Hole]:
-        last_n = self._last_n  # first: events that come meanwhile are no gap
+        last_n = self._last_n  # first: events that come meanwhile are not a gap
         before_n, before_s = self._dropped_n, self._epochs[0].at_s if self._epochs else 0.0
         for part in self._ranges():
             if part.first_n > before_n + 1:

@@ -138,7 +138,7 @@ class SharedLog(SegmentLog):
             self._flushed_n = max(self._flushed_n, flushed_n)
 
     def _is_of_others(self, written: Sequence[Epoch], epochs: Sequence[Epoch]) -> bool:
-        """Return whether there are segments, and the folder's epochs are none of Redis'."""
+        """Return whether there are segments, and none of the folder's epochs is Redis's."""
         return bool(self.files.paths() and epochs) and not set(written) & set(epochs)
 
     def _remove_lost(self, last_n: int) -> None:

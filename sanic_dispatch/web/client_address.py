@@ -17,7 +17,7 @@ class Proxies:
         self._networks = [ip_network(network) for network in networks]
 
     def client_of(self, request: Call) -> str:
-        """Return the address of the last hop that is no trusted proxy."""
+        """Return the address of the last hop that is not a trusted proxy."""
         client = _read(request.ip)
         if client is None:
             return "unknown"
@@ -50,7 +50,7 @@ def network_of(address: str) -> str:
 
 
 def _forwarded(request: Call) -> Iterator[Address | None]:
-    """Yield the hops of X-Forwarded-For, the last one first; None for one that is no address."""
+    """Yield the hops of X-Forwarded-For, the last one first; None for what is not an address."""
     for hop in reversed(",".join(request.headers.getall("x-forwarded-for", [])).split(",")):
         yield _read(hop.strip())
 

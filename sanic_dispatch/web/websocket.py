@@ -137,7 +137,7 @@ class Follower(Websocket):
         super().__init__(frames)
         self.client: Client | None = None
         self.playing: asyncio.Task[None] | None = None
-        """What sends it frames of the past, if it is no client of the hub."""
+        """What sends it frames of the past, if it is not a client of the hub."""
         self._hub = hub
         self._followers = followers
 

@@ -306,7 +306,7 @@ def test_malformed_entries(entry):
 
 @pytest.mark.parametrize("ip", ["127.1", "engine", "", "1.2.3.4.5"])
 def test_resolver_returns_no_address(ip):
-    """A resolver's result that is no address is refused."""
+    """A resolver's result that is not an address is refused."""
     with pytest.raises(CallbackForbidden, match="odd spelling"):
         Guard().check_address("h", ip, 80)
 

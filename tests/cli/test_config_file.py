@@ -168,7 +168,7 @@ def test_a_wrong_entry_is_refused(called, file, text, words):
 
 
 def test_a_file_that_cannot_be_read_is_refused(called, tmp_path):
-    """A missing file, or one that is no text, is named in the error."""
+    """A missing file, or one that is not text, is named in the error."""
     for path in (tmp_path / "missing", tmp_path):
         done = run("serve", "--config", str(path))
         assert done.exit_code == 2

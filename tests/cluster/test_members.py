@@ -80,7 +80,7 @@ async def test_a_process_that_has_moved(opened: Open) -> None:
 
 
 async def test_entries_of_a_later_version_are_skipped(opened: Open, prefix: str) -> None:
-    """What cannot be read is no member."""
+    """What cannot be read is not a member."""
     async with Redis.from_url(shared_server().url) as client:
         for entry in ('{"name": "cleo"}', "[1]", "?"):
             await client.zadd(f"{{{prefix}}}:members", {entry: 2**53})

@@ -106,7 +106,7 @@ def test_out_of_range(given, line):
     ],
 )
 def test_redis_urls_that_are_refused(url, says):
-    """Unknown options, values given twice, and a path that is no database are refused."""
+    """Unknown options, values given twice, and a path that is not a database are refused."""
     with pytest.raises(SettingsError, match=f"^--redis-url .*{says}"):
         Settings(redis_url=url)
 

@@ -38,6 +38,6 @@ def test_the_value_at_a_pointer(pointer: str, value: bytes | None) -> None:
 
 @pytest.mark.parametrize("pointer", ["", "foo", "/a~", "/a~2b"])
 def test_what_is_no_pointer(pointer: str) -> None:
-    """The whole text is none, either: it is a customer's name that is looked for."""
+    """The whole text is not one, either: it is a customer's name that is looked for."""
     with pytest.raises(ValueError, match="a JSON pointer is like"):
         steps_of(pointer)

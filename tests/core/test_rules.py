@@ -1,4 +1,4 @@
-"""Rules: how they are read, what they admit, and what is none."""
+"""Rules: how they are read, what they admit, and which are invalid."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_of_a_list_of_texts_one_may_begin_with_a_bar() -> None:
 
 
 def test_one_rule_has_one_text() -> None:
-    """Whatever the order of conditions and alternatives; other arguments are no conditions."""
+    """Whatever the order of conditions and alternatives; other arguments are not conditions."""
     texts = {
         normal_form(arguments_of(query))
         for query in (

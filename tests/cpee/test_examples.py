@@ -193,7 +193,7 @@ async def test_the_subscriber_in_ten_lines() -> None:
     assert line.endswith(b"ready: []\n")
 
 
-# ---- examples/http/worker.py: a worker that is no process instance
+# ---- examples/http/worker.py: a worker that is not a process instance
 
 
 @asynccontextmanager

@@ -69,7 +69,7 @@ def test_acknowledged_orders_are_delivered_or_wait() -> None:
 
 
 def test_a_refused_delivery_delivers_nothing() -> None:
-    """C1: an attempt is no delivery."""
+    """C1: an attempt is not a delivery."""
     refused = given(1, "ada", 3, 4, outcome=Outcome.FAILED)
     assert broken(history(order(1, 1, 2), refused)) == {"C1"}
 

@@ -58,7 +58,7 @@ async def test_a_suspended_process_is_no_alarm(watched: Watched) -> None:
 
 
 async def test_one_alone_may_wait(watched: Watched) -> None:
-    """A job without a worker, or a worker without a job, is no alarm."""
+    """A job without a worker, or a worker without a job, does not raise an alarm."""
     watched.story.submit("x")
     await watched.clock.advance(100)
     assert watched.watchdog.stuck_s == 0

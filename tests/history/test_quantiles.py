@@ -20,7 +20,7 @@ def collected(values: list[float]) -> Quantiles:
 
 
 def test_of_nothing() -> None:
-    """There is none."""
+    """Of no values there is no quantile."""
     assert Quantiles().at(SHARES) == [None, None, None]
 
 

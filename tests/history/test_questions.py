@@ -1,4 +1,4 @@
-"""The arguments of questions, and what is said of those that are none."""
+"""The arguments of questions, and what is said of invalid ones."""
 
 from __future__ import annotations
 
@@ -97,6 +97,6 @@ def test_times_that_are_far_away(at: str) -> None:
 def test_what_is_refused(
     parse: Callable[[Any], object], arguments: dict[str, list[str]], allowed: str
 ) -> None:
-    """Unknown names, times that are none, and numbers out of range; with what is allowed."""
+    """Unknown names, invalid times, and numbers out of range; with what is allowed."""
     with pytest.raises(InvalidRequest, match=allowed):
         parse(arguments)

@@ -173,7 +173,7 @@ def test_memory_is_that_of_unfinished_orders() -> None:
 
 
 def test_a_forgotten_order_keeps_its_trace() -> None:
-    """That its data was erased later is no step of it, nor an order of before."""
+    """That its data was erased later is not a step of it, nor of an earlier order."""
     events = evening().events
     ended = next(each for each in events if each.event == "job.done")
     forgotten = ended._replace(n=events[-1].n + 1, event="job.forgotten")

@@ -310,7 +310,7 @@ def test_estimates_behind_a_stuck_robot_grow() -> None:
 
 
 def test_workers_without_a_key_give_no_service_time() -> None:
-    """Without a key a job is done at the hand-over: that is no service time."""
+    """Without a key a job is done at the hand-over: that is not a service time."""
     story, projection = Story(), Projection()
     story.tell(projection.fold)
     for _ in range(10):

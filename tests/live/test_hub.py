@@ -238,7 +238,7 @@ def test_an_order_that_is_assigned_at_once_is_never_shown_as_waiting(
 
 
 def test_events_that_a_view_does_not_show_are_no_frame(story: Story, hub: Hub) -> None:
-    """An event that only the monitor shows is no frame for the others."""
+    """An event that only the monitor shows makes no frame for the others."""
     board, monitor = followed(hub), followed(hub, MONITOR)
     story.assign(story.submit())
     story.loop.run(0.1)

@@ -139,6 +139,6 @@ def test_a_state_of_before() -> None:
 
 @pytest.mark.parametrize("bad", [b"", b"\x80", b"nonsense", b"\x93\x01\x02\x03"])
 def test_a_state_that_is_none(bad: bytes) -> None:
-    """What is no state of this version is refused."""
+    """What is not a state of this version is refused."""
     with pytest.raises(ValueError, match=r".+"):
         PastProjection().restore(bad, lambda: None)

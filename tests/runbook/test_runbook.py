@@ -85,7 +85,7 @@ async def test_storage_failing(bar: Bar) -> None:
 
 
 async def test_history_failing(bar: Bar) -> None:
-    """The history is no folder any more; orders go on, and once it is back it has all events."""
+    """The history is not a folder any more; orders go on, and once it is back it has all events."""
     await bar.start()
     history, aside = bar.folder / "history", bar.folder / "aside"
     history.rename(aside)

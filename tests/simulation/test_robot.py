@@ -201,7 +201,7 @@ def mishaps(told, **rates):
     ("rates", "statuses"), [({"fail": 1.0}, {500, 503}), ({"stop": 1.0}, {None}), ({}, {None})]
 )
 async def test_rates_of_mishaps(instance, rates, statuses):
-    """A rate of 1 is every round, 0 is none; a failure takes no job."""
+    """A rate of 1 is every round, 0 no round; a failure takes no job."""
     dice, seen = mishaps([], **rates), set()
     for _ in range(20):
         dice.begin_round(instance)

@@ -140,7 +140,7 @@ def test_fields_of_a_later_version() -> None:
     ],
 )  # fmt: skip
 def test_values_that_are_no_event(values: Any) -> None:
-    """What is no event is refused, and shown."""
+    """What is not an event is refused, and shown."""
     with pytest.raises(ValueError, match="an event cannot be"):
         decode_event(values)
 

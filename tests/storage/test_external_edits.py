@@ -88,7 +88,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def test_no_edit(bench: Bench) -> None:
-    """Our own writes, and a rewrite with the same content, are no edits."""
+    """Our own writes, and a rewrite with the same content, are not edits."""
     assert await bench.store.refresh() is None
     path = bench.folder / bench.name
     path.write_bytes(path.read_bytes())

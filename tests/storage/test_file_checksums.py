@@ -77,7 +77,7 @@ def test_the_last_batch_undone_by_hand(tmp_path: Path) -> None:
 
 
 def test_a_kill_at_every_call(tmp_path: Path) -> None:
-    """What a kill leaves is no edit, before and after the start that finishes the batch."""
+    """What a kill leaves is not an edit, before and after the start that finishes the batch."""
     for number in range(100):
         folder = tmp_path / f"{number}"
         files, topic = lived(folder)

@@ -339,7 +339,7 @@ async def test_what_answers_is_not_redis(opened: Open) -> None:
 
 async def test_all_keys_are_in_one_slot(tmp_path: Path) -> None:
     """A server in cluster mode accepts every script."""
-    bus = str(free_port())  # else it is the port plus 10,000, which may be none
+    bus = str(free_port())  # else it is the port plus 10,000, which may not exist
     server = RedisServer(tmp_path, "--cluster-enabled", "yes", "--cluster-port", bus)
     server.start()
     try:

@@ -90,7 +90,7 @@ async def refused(mode: Mode, folder: Path, name: str, content: bytes) -> str:
 @pytest.mark.parametrize("case", NO_ARRAYS.values(), ids=NO_ARRAYS)
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json"])
 async def test_no_array(mode: Mode, tmp_path: Path, name: str, case: tuple[bytes, str]) -> None:
-    """A file that is no array of objects is refused, with the byte of the error."""
+    """A file that is not an array of objects is refused, with the byte of the error."""
     content, reason = case
     if name == "workers.json":
         content = content.replace(JOB, WORKER)
@@ -100,7 +100,7 @@ async def test_no_array(mode: Mode, tmp_path: Path, name: str, case: tuple[bytes
 
 @pytest.mark.parametrize("case", BAD_JOBS.values(), ids=BAD_JOBS)
 async def test_no_job(mode: Mode, tmp_path: Path, case: tuple[bytes, str]) -> None:
-    """An entry that is no job is refused, with its number and first byte."""
+    """An entry that is not a job is refused, with its number and first byte."""
     entry, reason = case
     text = await refused(
         mode, tmp_path, "jobs.json", b"[\n" + JOB.replace(b'"a"', b'"b"') + b", " + entry + b"]"
@@ -110,7 +110,7 @@ async def test_no_job(mode: Mode, tmp_path: Path, case: tuple[bytes, str]) -> No
 
 
 async def test_a_number_that_is_no_double(mode: Mode, tmp_path: Path) -> None:
-    """A number that is no double makes the entry damaged."""
+    """A number that is not a double makes the entry damaged."""
     entry = WORKER[:-1] + b',"aside":["refused",1%b,"",""]}' % (b"0" * 400)
     assert "entry 0, at byte 1: " in await refused(
         mode, tmp_path, "workers.json", b"[" + entry + b"]"

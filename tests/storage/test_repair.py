@@ -117,7 +117,7 @@ def test_not_while_a_dispatcher_runs(path: Path) -> None:
 
 
 def test_only_arrays_and_journals(tmp_path: Path) -> None:
-    """Other files, and what is no file, are refused."""
+    """Other files, and what is not a file, are refused."""
     with pytest.raises(NotAQueue, match="only jobs.json, workers.json and journals"):
         repair(tmp_path / "dispatch.json", NOW_S)
     with pytest.raises(NotAQueue, match="no regular file"):

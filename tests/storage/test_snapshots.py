@@ -156,7 +156,7 @@ def test_found_in_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_room(tmp_path: Path) -> None:
-    """What cannot be written is not there; that is no error."""
+    """What cannot be written is not there; that is not an error."""
     snapshots = SnapshotFiles(tmp_path / "missing")
     snapshots.put(A, b"1")
     assert snapshots.refs() == []

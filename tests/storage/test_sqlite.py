@@ -119,7 +119,7 @@ async def test_another_programs_database(folder: Path) -> None:
     ],
 )
 async def test_no_database(folder: Path, content: bytes, reason: str) -> None:
-    """A file that is no database, or empty, is refused."""
+    """A file that is not a database, or empty, is refused."""
     (folder / NAME).write_bytes(content)
     assert reason in await refused(folder)
 

@@ -147,7 +147,7 @@ async def test_bad_bodies_leave_no_memory_behind() -> None:
     """After 200 refused bodies at and over the limits, memory has grown by less than 20 MiB."""
     bodies = (b"[" * (1 << 20), b'"' + b"x" * (2 << 20), b'{"a":' * 200_000, b"1" * (1 << 20))
     async with running_service() as service:
-        for body in bodies:  # objects that are allocated once are no growth
+        for body in bodies:  # objects that are allocated once are not growth
             await ask(service, "POST", "submit-job", data=body, headers=JSON)
         gc.collect()
         before = resident_bytes()

@@ -1,4 +1,4 @@
-"""The Job-Priority header: who may choose a priority, and what is none."""
+"""The Job-Priority header: who may choose a priority, and which are invalid."""
 
 from __future__ import annotations
 

@@ -385,7 +385,7 @@ async def test_a_message_in_fragments(service: Service) -> None:
 
 
 async def test_what_is_too_much(service: Service) -> None:
-    """1009 for a huge message, 4400 for a flood, 1007 for what is no text."""
+    """1009 for a huge message, 4400 for a flood, 1007 for what is not text."""
     async with tablet(service) as worker:
         await worker.websocket.send("x" * (MAX_FRAME_BYTES + 1))
         assert await worker.closed() == 1009

@@ -1,9 +1,9 @@
 """All metrics in Prometheus' format: names, units, labels and help texts.
 
 No label holds a job, a worker or a token. What is counted by topic has the label ``topic``, but for
-the unnamed topic: to Prometheus an empty label is none. Where several processes share the port,
-each scrape sees one of them, and all samples have the label ``process``: what two of them count is
-not taken for one counter. ``docs/operations.md`` lists the same metrics.
+the unnamed topic: to Prometheus an empty label is the same as no label. Where several processes
+share the port, each scrape sees one of them, and all samples have the label ``process``: what two
+of them count is not taken for one counter. ``docs/operations.md`` lists the same metrics.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ async def test_what_is_refused(service: Service, path: str, detail: str) -> None
 
 
 async def test_the_token_in_the_query(service: Service) -> None:
-    """It is no condition, and not in the link to the next page."""
+    """It is not a condition, and not in the link to the next page."""
     await an_order(service)
     path = f"operator/events?limit=1&token={TOKEN}"
     answer = await ask(service, "GET", path, headers={"Accept": "text/csv"})

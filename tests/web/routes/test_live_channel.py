@@ -235,7 +235,7 @@ async def test_a_client_that_leaves_is_forgotten(bar: Bar) -> None:
 
 
 async def test_the_client_may_ping(bar: Bar) -> None:
-    """Control frames are answered, and are no messages."""
+    """Control frames are answered, and do not count as messages."""
     async with bar.connect() as ws:
         await frame(ws)
         await asyncio.wait_for(await ws.ping(), 3)
@@ -301,7 +301,7 @@ async def test_a_request_that_is_no_handshake(
 )
 @pytest.mark.parametrize("value", ["\u00e4".encode(), b"\xff", b"\x01"], ids=repr)
 async def test_non_ascii_in_a_handshake(bar: Bar, name: bytes, value: bytes, status: int) -> None:
-    """In unrelated headers it is ignored; elsewhere it is no handshake; never 500."""
+    """In unrelated headers it is ignored; elsewhere it is not a handshake; never 500."""
     headers = {
         b"Connection": b"Upgrade",
         b"Upgrade": b"websocket",

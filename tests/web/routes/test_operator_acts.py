@@ -94,7 +94,7 @@ async def test_name_and_reason(service: Service) -> None:
 async def test_what_cannot_be_logged_is_400(
     service: Service, headers: dict[str, str], body: bytes
 ) -> None:
-    """A name or a reason that is no short line is refused, and nothing is done."""
+    """A name or a reason that is not a short line is refused, and nothing is done."""
     headers = {"Content-Type": "application/json", **headers}
     answer = await ask(service, "POST", "operator/pause", TOKEN, data=body, headers=headers)
     assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")

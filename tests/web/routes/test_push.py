@@ -180,7 +180,7 @@ async def test_three_phones_for_an_order(service: Service) -> None:
 
 
 async def test_the_end_of_a_subscription(service: Service) -> None:
-    """By the whole subscription or its endpoint alone; a repeat is no error."""
+    """By the whole subscription or its endpoint alone; a repeat is not an error."""
     job, phone = await order(service), PushPhone(PUBLIC)
     for body in (phone.subscription(), {"endpoint": PUBLIC}, PUBLIC):
         await subscribe(service, job, phone)

@@ -119,7 +119,7 @@ async def test_a_body_that_extend_ignores_leaves_no_trace_in_the_log(service: Se
     ],
 )
 async def test_others_get_409(service: Service, act: str, headers: dict[str, str]) -> None:
-    """The id alone is no proof; the answer has the state, and nothing changes."""
+    """The id alone does not prove it; the answer has the state, and nothing changes."""
     job_id, _ = await held(service)
     answer = await report(service, job_id, act, headers)
     assert (answer.status, answer.body["Error"]) == (409, "NotTheHolder")
