@@ -40,7 +40,7 @@ SERVICE_S = 90.0
 SEED = 1
 REPORT_EVERY_S = 7.0
 SETTLED = 200
-"""So many reports do not count: each tenth of the way needs some services."""
+"""How many reports do not count at first: each tenth of the way needs some services."""
 
 WARM_UP = 25
 """The first promises do not count: the estimator has few samples yet."""

@@ -31,7 +31,7 @@ from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
 START_S = 1_764_000_000.0
 ROBOTS = 60
 FAILED = 500
-"""Every so many orders one fails."""
+"""Of how many orders one fails."""
 
 DATA = b'{"drink":"mojito","name":"Guest %d","table":%d}'
 ENGINE = "http://engine.example/flow/engine"

@@ -133,4 +133,4 @@ async def measure(plan: Plan, _: Sequence[Side]) -> Report:
         )
         data[str(orders)] = {"seconds": seconds, "cpu_s": cpu_s, "memory_mb": memory_mb}
     heads = ["orders", "log", "time", "CPU", "memory"]
-    return Report("replay", "An evening run again, with a robot more", [Table(heads, rows)], data)
+    return Report("replay", "An evening run again, with one more robot", [Table(heads, rows)], data)

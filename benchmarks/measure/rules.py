@@ -24,7 +24,7 @@ from benchmarks.report.tables import Report
 
 DRINKS = 20
 ROBOTS = 6 * DRINKS
-"""So many more than clients that no robot registers again before its last answer has come."""
+"""Enough of them that no robot registers again before its last answer has come."""
 
 LEAST = 10 * DRINKS
 """The least depth: with fewer orders a robot may find none for it. So short a line is held against

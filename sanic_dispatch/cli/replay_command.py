@@ -74,7 +74,7 @@ _WHAT_IF = [
         type=int,
         default=0,
         metavar="+N|-N",
-        help="So many robots more, which take everything; or fewer: without those that came last.",
+        help="Add robots that take everything; a negative number leaves out the last to arrive.",
     ),
     click.Option(
         ["--slower"],
@@ -82,7 +82,7 @@ _WHAT_IF = [
         default=1.0,
         callback=_finite,
         metavar="FACTOR",
-        help="All robots take so many times as long: 1.3, or 0.8.",
+        help="All robots take FACTOR times as long: 1.3, or 0.8.",
     ),
     click.Option(
         ["--match", "rules"],

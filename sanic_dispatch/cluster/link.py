@@ -305,7 +305,7 @@ class OutgoingLink(Link):
 
 
 class Host(Protocol):
-    """Who takes in links: ``sessions.Sessions``."""
+    """The object that accepts links: ``sessions.Sessions``."""
 
     identity: Identity
 

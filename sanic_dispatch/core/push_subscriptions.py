@@ -28,7 +28,7 @@ END_TRUE_S = 24 * 3600.0
 """How long after its end an order's last message is still tried."""
 
 NEAR = 2
-"""With so many orders before it, ``two_before`` is true."""
+"""How many orders are before an order when ``two_before`` is true."""
 
 
 class PushKind(StrEnum):

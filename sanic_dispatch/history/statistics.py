@@ -230,7 +230,7 @@ class Statistics:
     def _end_service(self, event: LoggedEvent, order: _OpenOrder, *, stays: bool = False) -> None:
         """Take the order from the robot that had it.
 
-        ``stays``: it waits, if it is still in the queue. Else its callback is used up.
+        ``stays``: it waits, if it is still in the queue. Otherwise its callback is used up.
         """
         robot = self._robots.get(order.callback)
         if robot is not None and robot.order is order:

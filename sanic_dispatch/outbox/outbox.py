@@ -45,7 +45,7 @@ COMMIT_S = 1.0
 """How often to commit positions."""
 
 IDLE_EVENTS = 1000
-"""After so many events that an endpoint did not want, its position is committed, too."""
+"""After how many events that an endpoint did not want its position is committed, too."""
 
 AGAIN_S = 1.0
 """How long to wait after the store or the event log has failed."""

@@ -11,7 +11,7 @@ MAX_UNDER_WAY = 1000
 """The most messages under way at once: each is a connection."""
 
 BEGINS, BEGIN_S = 3, 0.002
-"""So many messages begin at once, and the next after so many seconds: where an event is for a
+"""How many messages begin at once, and how long the next ones wait: where an event is for a
 thousand destinations, they take half of the event loop for a while, and orders hardly wait."""
 
 FINISH_S = 1.0

@@ -1,6 +1,6 @@
 """How long robots take for orders, when they are not those that made them.
 
-An order brings its service time with it: the recorded one. So a robot more changes nobody's drink,
+An order brings its service time with it: the recorded one. So another robot changes nobody's drink,
 and two scenarios differ by the scenario only. Another robot takes longer by as much as it was
 slower than the order's own; robots count as equally fast unless their services clearly say
 otherwise. For orders that nobody made, a recorded service of the same drink is drawn, by the seed

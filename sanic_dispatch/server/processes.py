@@ -25,7 +25,7 @@ from sanic_dispatch.server.signals import STOPPING
 
 MAX_ENDS = 5
 ENDS_WITHIN_S = 60.0
-"""So many processes may end by themselves within this time; then all are stopped."""
+"""How many processes may end by themselves, and within which time; then all are stopped."""
 
 RESTART_S = 0.2
 """How long to wait before a process is started again."""

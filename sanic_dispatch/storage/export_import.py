@@ -110,7 +110,7 @@ async def _read(settings: Settings) -> Content:
     of_workers = of_jobs
     if jobs is not workers:
         of_workers = await _read_mode(settings, workers, jobs=False, workers=True)
-    # Without phones: who has the file could write to them, and their pages subscribe again.
+    # Without phones: whoever has the file could write to them, and their pages subscribe again.
     facts = {fact.id: fact for fact in of_jobs.facts if not fact.id.startswith(PUSH)}
     last_ticket = max([int(facts["last_ticket"].value)] if "last_ticket" in facts else [0])
     numbered = number_jobs(of_jobs.jobs, last_ticket)

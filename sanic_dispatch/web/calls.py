@@ -333,7 +333,7 @@ async def register(context: Context, worker: Worker, *, lost: bool) -> Handout |
 
 
 def give_back(context: Context, asking: asyncio.Future[Handout | None]) -> None:
-    """Report that a job will not be written, since who asked for it is gone."""
+    """Report that a job will not be written, since its worker has gone."""
     if asking.cancelled() or asking.exception() is not None:
         return
     handout = asking.result()

@@ -36,7 +36,7 @@ async def opened(prefix: str) -> AsyncIterator[Open]:
 
 
 async def test_all_know_each_other(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who joins is known to all at their next announcement, and who leaves is gone."""
+    """A process that joins is known to all at their next announcement; one that leaves is gone."""
     monkeypatch.setattr(cluster_members, "ANNOUNCE_S", 0.01)
     ada, bert = Members(opened(), ADA), Members(opened(), BERT)
     await ada.join()

@@ -25,7 +25,7 @@ REFUSED = ("QueueFull", "ShuttingDown", "NotReady")
 RESCUE_S = 0.05
 
 CROWD = 300
-"""With so many undelivered orders customers pause, so that the drain ends."""
+"""At how many undelivered orders customers pause, so that the drain ends."""
 
 
 class WatchedCaller(Caller):

@@ -202,7 +202,7 @@ async def test_what_was_erased_is_not_shown(log: EventLog) -> None:
 
 
 async def test_a_look_comes_before_upkeep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who looks does not wait until the background has made all snapshots."""
+    """A look does not wait until the background has made all snapshots."""
     history = History(segments(tmp_path))
     history.goes_on(1500, 1)
     monkeypatch.setattr(module, "UPKEEP_REST_S", 60.0)

@@ -88,7 +88,7 @@ def test_it_grows_after_that(log: SegmentLog, tmp_path: Path) -> None:
 
 
 def test_a_reader_reads_on(log: SegmentLog) -> None:
-    """Who reads the old file of a segment is not disturbed."""
+    """A reader of a segment's old file is not disturbed."""
     found = log.scan()
     first = next(found)
     log.erase(named(1, 2))

@@ -26,7 +26,7 @@ from tests.support.http_requests import address_of
 from tests.support.server import Service, running_service
 
 STILL_TURNS = 6
-"""After so many turns of the loop in which nothing has changed, nothing will by itself."""
+"""After how many turns of the loop in which nothing has changed nothing will by itself."""
 
 SETTLED_WITHIN_S = 20.0
 SWITCHED = b"HTTP/1.1 101"

@@ -11,7 +11,7 @@ from typing import Any
 START_S = 1_732_412_340.0
 
 IDLE_TURNS = 3
-"""After so many turns of the loop with nothing to do, nothing will be done without time passing."""
+"""After how many idle turns of the loop nothing will be done without time passing."""
 
 _settling = 0
 """How many tasks are in ``settle``."""

@@ -367,7 +367,7 @@ async def test_the_reply_repeats_the_reference(service: Service) -> None:
 
 
 async def test_the_reply_to_what_is_too_large(service: Service) -> None:
-    """It repeats the reference, too: who asked must not wait for ever."""
+    """It repeats the reference, too: the one who asked must not wait for ever."""
     async with tablet(service) as worker:
         await worker.websocket.send(json.dumps({"done": {"result": "x" * 65_536}, "ref": 7}))
         async with asyncio.timeout(5):
