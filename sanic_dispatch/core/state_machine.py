@@ -282,7 +282,7 @@ class StateMachine:
         worker, workers = command.worker, self.tables.workers
         waiting = workers.get(worker.id)
         if waiting is not None and waiting.is_expired:
-            self.drop(worker.id, expiry.REASON)
+            self.drop(worker.id, expiry.EXPIRED)
         elif waiting is not None:
             aside = waiting.aside
             if aside and aside.cause is Cause.REFUSED and not aside.may_arrive:

@@ -13,8 +13,8 @@ import ujson
 
 from sanic_dispatch.callbacks.outcome import Accepted, Outcome
 from sanic_dispatch.cluster import spreading
+from sanic_dispatch.cluster.forwarded_origin import ORIGIN, Origin
 from sanic_dispatch.cluster.members import Member, Members
-from sanic_dispatch.cluster.origin import ORIGIN, Origin
 from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.cluster.spreading import Turn, spread
 from sanic_dispatch.config.settings import Mode, Settings
