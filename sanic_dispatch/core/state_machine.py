@@ -80,6 +80,17 @@ class Now(Value, frozen=True):
     monotonic_s: float
 
 
+class Watch(Value, frozen=True):
+    """Since when a worker is set aside, and when it was probed last (monotonic seconds).
+
+    ``aside_s`` is the time of its set-aside by the wall clock, and names that.
+    """
+
+    aside_s: float
+    since_s: float
+    probed_s: float | None = None
+
+
 class Placed(Value, frozen=True):
     """A job and its position in the queue; None if it is not waiting.
 
@@ -117,8 +128,8 @@ class StateMachine:
         self._is_open = False
         self._leases: dict[str, tuple[str, float]] = {}
         """By job id: the worker that leased the job, and when (monotonic seconds); not stored."""
-        self.probed: dict[str, tuple[float, float]] = {}
-        """By worker set aside: since when it is, and when it was probed last; not stored."""
+        self.watched: dict[str, Watch] = {}
+        """By worker set aside that may come back by itself; not stored."""
         self.sessions: dict[str, str] = {}
         """By session: its worker. Derived from the tables, which decide."""
         self.lost_jobs: dict[str, str] = {}
@@ -756,17 +767,25 @@ class StateMachine:
         self._is_matching = False
         self.tables.jobs.line.match_more()
 
-    def aside_since_s(self, aside: Aside) -> float:
-        """Return when the worker was set aside (monotonic seconds, from the wall clock)."""
-        return self.now.monotonic_s - max(self.now.wall_s - aside.since_s, 0.0)
+    def watch_of(self, worker_id: str, aside: Aside) -> Watch:
+        """Return since when a worker is set aside, and when it was probed.
+
+        What is not known of this run follows from the wall clock, as after a restart.
+        """
+        watch = self.watched.get(worker_id)
+        if watch is not None and watch.aside_s == aside.since_s:
+            return watch
+        since_s = self.now.monotonic_s - max(self.now.wall_s - aside.since_s, 0.0)
+        return Watch(aside.since_s, since_s)
 
     def _watch_worker(self, worker: Worker) -> None:
         """Schedule the first probe of a worker set aside, unless no probe would bring it back."""
         aside = worker.aside
         if aside is None or aside.cause in FOR_GOOD:
-            self.probed.pop(worker.id, None)
+            self.watched.pop(worker.id, None)
             return
-        look = c.LookAtWorker(worker.id, aside, 0, self.aside_since_s(aside))
+        watch = self.watched[worker.id] = self.watch_of(worker.id, aside)
+        look = c.LookAtWorker(worker.id, aside, 0, watch.since_s)
         after_s = evidence.growing_s(worker.refusals - 1)
         if aside.may_arrive:
             after_s = max(after_s, evidence.LATE_S)
@@ -978,7 +997,7 @@ class StateMachine:
     def _remove_used(self, worker: Worker) -> None:
         """Remove a worker whose callback is used up."""
         self.tables.remove_worker(worker.callback_url)
-        self.probed.pop(worker.callback_url, None)
+        self.watched.pop(worker.callback_url, None)
         self.emit(Note(EventKind.WORKER_USED, self.now.wall_s), worker=worker)
 
     def bring_back(self, worker: Worker, reason: str = "") -> Worker:
@@ -992,7 +1011,7 @@ class StateMachine:
             if worker.polls:
                 connected_workers.end_open_poll(self, worker_id)
             self.tables.remove_worker(worker_id)
-            self.probed.pop(worker_id, None)
+            self.watched.pop(worker_id, None)
             self.emit(Note(EventKind.WORKER_DROPPED, self.now.wall_s, reason), worker=worker)
 
     def change_worker(self, worker: Worker, kind: EventKind, reason: str) -> Worker:

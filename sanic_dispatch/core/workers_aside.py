@@ -37,7 +37,8 @@ def on_look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
         if not look.is_extra:
             machine.effects.append(e.StartTimer(look, evidence.FIRST_INTERVAL_S))
         return
-    machine.probed[worker.id] = look.aside.since_s, machine.now.monotonic_s
+    watch = machine.watch_of(worker.id, look.aside)
+    machine.watched[worker.id] = watch._replace(probed_s=machine.now.monotonic_s)
     if worker.is_awaiting:
         machine.free_successor(look.aside.job_id, worker.key)
         _look_later(machine, look)
@@ -124,34 +125,32 @@ def on_look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
 
 def _was_just_looked_at(machine: StateMachine, look: c.LookAtWorker) -> bool:
     """Whether an extra probe was made so recently that this one is superfluous."""
-    since_s, probed_s = machine.probed.get(look.worker_id, (0.0, 0.0))
-    is_recent = machine.now.monotonic_s - probed_s < evidence.UNPROBED_S
-    return since_s == look.aside.since_s and is_recent
+    probed_s = machine.watch_of(look.worker_id, look.aside).probed_s
+    return probed_s is not None and machine.now.monotonic_s - probed_s < evidence.UNPROBED_S
 
 
 def _last_look_s(machine: StateMachine, worker: Worker) -> float:
     """Return when a worker set aside was probed last, or set aside (monotonic seconds)."""
     assert worker.aside
-    since_s, probed_s = machine.probed.get(worker.id, (0.0, 0.0))
-    return probed_s if since_s == worker.aside.since_s else machine.aside_since_s(worker.aside)
+    watch = machine.watch_of(worker.id, worker.aside)
+    return watch.since_s if watch.probed_s is None else watch.probed_s
 
 
 def may_get_one_late(machine: StateMachine, worker: Worker) -> bool:
     """Whether a job that was sent to the worker may still arrive there."""
     aside = worker.aside
-    if aside is None or not aside.may_arrive or _was_looked_at(machine, worker.id, aside):
+    if aside is None or not aside.may_arrive:
         return False
-    return machine.now.monotonic_s - machine.aside_since_s(aside) < evidence.LATE_S
-
-
-def _was_looked_at(machine: StateMachine, worker_id: str, aside: Aside) -> bool:
-    return machine.probed.get(worker_id, (0.0, 0.0))[0] == aside.since_s
+    watch = machine.watch_of(worker.id, aside)
+    is_early = machine.now.monotonic_s - watch.since_s < evidence.LATE_S
+    return watch.probed_s is None and is_early
 
 
 def extra_look(machine: StateMachine, worker: Worker, aside: Aside) -> c.LookAtWorker:
     """Return a check of a worker set aside to be made now, besides the scheduled one."""
-    looks = 1 if _was_looked_at(machine, worker.id, aside) else 0
-    return c.LookAtWorker(worker.id, aside, looks, machine.aside_since_s(aside), is_extra=True)
+    watch = machine.watch_of(worker.id, aside)
+    looks = 0 if watch.probed_s is None else 1
+    return c.LookAtWorker(worker.id, aside, looks, watch.since_s, is_extra=True)
 
 
 def _blame(machine: StateMachine, job_id: str) -> None:

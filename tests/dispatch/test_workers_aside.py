@@ -182,6 +182,16 @@ async def test_a_robot_is_kept_for_a_day(world: World, state: str | None) -> Non
     assert world.workers() == []
 
 
+async def test_a_clock_that_jumps_drops_no_robot(world: World) -> None:
+    """How long it was not seen is counted by the monotonic clock, also while it is needed."""
+    await set_aside(world, worker("c1", "i1"))
+    world.clock.jump(25 * 3600)
+    await world.clock.advance(60)
+    assert len(world.workers()) == 1
+    await world.clock.advance(24 * 3600)
+    assert world.workers() == []
+
+
 async def test_a_repeated_registration_brings_a_robot_back(world: World) -> None:
     """It gets a job at once, without a probe."""
     robot = await set_aside_with_state(world, "stopped")
