@@ -346,7 +346,7 @@ class StateMachine:
         if meaning is Registration.DONE:
             self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
             return self._give_first_job_or_enqueue(worker)
-        if worker.aside is None:  # by an operator, whose word stands
+        if worker.aside is None:  # otherwise by an operator, whose word stands
             worker = worker.awaiting(self.now.wall_s, job.id, lost=lost)
         self.enqueue(worker)
         self.free_successor(job.id, worker.key)
