@@ -64,8 +64,7 @@ class Player:
         tables, number = self.machine.tables, self.machine.number
         before, changes = dump(tables), len(tables.changes)
         applied = self.machine.apply(command, Now(START_S + self._now_s, self._now_s))
-        due = [each for each in applied.effects if not isinstance(each, e.StopTimer)]
-        self.due = (self.due + due)[-12:]
+        self.due = (self.due + applied.effects)[-12:]
         after = dump(tables)
         if isinstance(applied.reply, DispatchError):
             assert after == before
@@ -189,7 +188,7 @@ def _operate(player: Player, about: int, choice: int) -> c.Command:
 
 
 def _outcome(player: Player, about: int, choice: int) -> c.Command:
-    """Report an outcome for an effect, most often one of the last."""
+    """Report an outcome for an effect, if it has one; most often for one of the last."""
     if not player.due:
         return c.LookForWorkers(1)
     effect = player.due[-1 - about % len(player.due)]
@@ -230,6 +229,8 @@ def _outcome(player: Player, about: int, choice: int) -> c.Command:
             return c.ExpiryTold(effect.look, is_sure=choice < 4)
         case e.StartTimer():
             return effect.command
+        case e.StopTimer():
+            return c.LookForWorkers(1)
     raise AssertionError(effect)
 
 
