@@ -37,6 +37,7 @@ class OneThread:
         self._context = copy_context()
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: Thread | None = None
+        self._is_stopped = False
 
     def run(self, call: Callable[[Unpack[A]], T], *args: *A) -> asyncio.Future[T]:
         """Queue a call and return a future of its result; cancelling it does not stop the call."""
@@ -58,8 +59,14 @@ class OneThread:
         self._calls.put(run_and_tell)
         return done
 
+    async def idle(self) -> None:
+        """Return once the calls that are queued now have ended, also those of cancelled callers."""
+        if self._thread is not None and not self._is_stopped:
+            await self.run(lambda: None)
+
     def stop(self) -> None:
-        """End the thread after the calls that are queued."""
+        """End the thread after the calls that are queued; later ones are never run."""
+        self._is_stopped = True
         self._calls.put(None)
 
     def _work(self) -> None:
@@ -113,9 +120,10 @@ class BackgroundFlush:
             await self._thread.run(self._log.erase, jobs, Pace().rest)
 
     async def finish(self) -> None:
-        """Return once no events are being moved to segments."""
+        """Return once no events are being moved to segments or erased from them."""
         if self._flush is not None:
             await asyncio.wait([self._flush])
+        await self._thread.idle()
 
     def stop(self) -> None:
         """End the thread."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -231,6 +233,34 @@ async def test_a_kill_at_every_call(
         if not was_killed:
             return
     pytest.fail("it never comes to its end")
+
+
+@pytest.mark.parametrize("backend", FILES, ids=lambda backend: backend.name)
+async def test_a_stop_meanwhile(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits: another service may open the folder next, and add events to the same segments."""
+    begun, go = asyncio.Event(), threading.Event()
+    async with opened(backend, tmp_path) as store:
+        await store.load()
+        (ended,) = await serve(store, Topic(), order(1, SECRET))
+        real, loop = store.history.erase, asyncio.get_running_loop()
+
+        def erase(*args: Any) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            go.wait()
+            real(*args)
+
+        monkeypatch.setattr(store.history, "erase", erase)
+        erasing = asyncio.create_task(store.erase([ended.ref]))
+        await begun.wait()
+        erasing.cancel()
+        closing = asyncio.create_task(store.close())
+        await asyncio.wait([closing], timeout=0.05)
+        assert not closing.done()
+        go.set()
+        await closing
+        assert [each.ticket for each in store.history.payloads()] == []
 
 
 async def test_redis_itself(tmp_path: Path) -> None:
