@@ -430,10 +430,10 @@ def test_a_damaged_segment_becomes_too_old(tmp_path: Path) -> None:
     now_s = 1180.0
     log = SegmentLog(tmp_path, retention=Retention(100.0), now_s=lambda: now_s)
     log.load()
-    log.tend()
+    log.maintain()
     assert segments(tmp_path)[0] == first
     now_s = 1181.0
-    log.tend()
+    log.maintain()
     assert everything(log) == everything(opened(tmp_path)) == events(81, 150)
 
 
