@@ -51,7 +51,7 @@ from sanic_dispatch.live.playback import Playbacks
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.rewinder import Rewinder
 from sanic_dispatch.observability import log
-from sanic_dispatch.observability.commit_stats import CommitStats
+from sanic_dispatch.observability.durations import CommitStats
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.metrics import (
     Exposition,

@@ -43,7 +43,7 @@ from sanic_dispatch.errors import (
     StorageError,
     StorageFailed,
 )
-from sanic_dispatch.observability.commit_stats import CommitStats
+from sanic_dispatch.observability.durations import CommitStats
 from sanic_dispatch.storage.store import Batch, Edit, EditedMeanwhile, Store
 
 COMMIT_RETRY_S = 0.5

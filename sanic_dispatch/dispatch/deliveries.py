@@ -15,7 +15,7 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.evidence import ProbeResult, state_of_ours
 from sanic_dispatch.core.worker import ENDED, GONE, Worker
 from sanic_dispatch.errors import StorageError
-from sanic_dispatch.observability.delivery_stats import DeliveryStats
+from sanic_dispatch.observability.durations import DeliveryStats
 from sanic_dispatch.storage.store import Store
 
 CONFIRM_AGAIN_S = 0.1

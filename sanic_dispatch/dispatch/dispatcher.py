@@ -49,8 +49,7 @@ from sanic_dispatch.errors import (
     StillUnderWay,
     StorageError,
 )
-from sanic_dispatch.observability.commit_stats import CommitStats
-from sanic_dispatch.observability.delivery_stats import DeliveryStats
+from sanic_dispatch.observability.durations import CommitStats, DeliveryStats
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.request_id import REQUEST_ID
 from sanic_dispatch.storage.store import Store

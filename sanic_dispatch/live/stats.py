@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sanic_dispatch.observability.histogram import QUICK_S, Histogram
+from sanic_dispatch.observability.durations import QUICK_S, Histogram
 
 
 class PushStats:

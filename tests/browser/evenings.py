@@ -140,7 +140,7 @@ async def a_bar_of_specialists(bar: Bar, monitor: MonitorPage) -> Journey:
     yield "specialists"
     await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de")
     await expect(monitor.orders.filter(has_text="kein Roboter hier")).to_have_count(2)
-    await monitor.button("Priorität von Bestellung 5 ändern").click()
+    await monitor.button("Bestellung 5 priorisieren").click()
     yield "german-priority-question"
     await monitor.page.keyboard.press("Escape")
     yield "german-specialists"

@@ -82,7 +82,7 @@ async def test_a_logo_that_is_none(bar: Bar, visitors: Visitors, logo: Any) -> N
     await bar.order("Ann")
     await board.shows(next=[1, 2])
     await monitor.shows_orders(1, 2)
-    robot = await bar.robot()
+    robot = bar.begin()
     await board.shows(mixing=[1], next=[2])
     robot.finish()
     await board.shows(ready=[1], mixing=[2])

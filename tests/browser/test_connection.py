@@ -72,7 +72,7 @@ async def test_a_proxy_that_finds_no_service(bar: Bar, visitors: Visitors) -> No
     await phone.shows("waiting")
     await phone.page.route("**/state?*", lambda route: route.fulfill(status=404, body="none here"))
     bar.proxy.drop_all()
-    await expect(phone.banner).to_have_text("Connection lost. Trying again…")
+    await expect(phone.banner).to_have_text("Connection lost. Reconnecting…")
     await phone.shows("waiting")
     await phone.page.unroute("**/state?*")
     await expect(phone.banner).to_be_hidden(timeout=20_000)

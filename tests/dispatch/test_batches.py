@@ -19,7 +19,7 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.batches import Batches, Promised, without_promises
 from sanic_dispatch.errors import LostOwnership, ShuttingDown, StorageFailed
-from sanic_dispatch.observability.commit_stats import CommitStats
+from sanic_dispatch.observability.durations import CommitStats
 from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.store import Batch, Edit, EditedMeanwhile, Store
 from tests.support.clock import START_S, FakeClock, settle

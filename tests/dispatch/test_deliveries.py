@@ -9,7 +9,7 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.deliveries import Deliveries
-from sanic_dispatch.observability.delivery_stats import DeliveryStats
+from sanic_dispatch.observability.durations import DeliveryStats
 from sanic_dispatch.storage.memory import InMemoryStore
 from tests.support.clock import START_S, FakeClock, settle
 from tests.support.network import FakeNetwork

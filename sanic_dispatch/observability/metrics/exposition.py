@@ -27,7 +27,7 @@ from sanic_dispatch.cluster.members import Members
 from sanic_dispatch.core.job import Way
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.tracked_robots import RobotState
-from sanic_dispatch.observability.histogram import Histogram
+from sanic_dispatch.observability.durations import Histogram
 from sanic_dispatch.observability.metrics.loop_lag import LoopLag
 from sanic_dispatch.observability.metrics.sources import Sources
 from sanic_dispatch.outbox.endpoint_queue import EndpointState

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.timestamps import from_rfc3339
+from sanic_dispatch.observability.durations import Histogram
 from sanic_dispatch.observability.event_bus import EventBus
-from sanic_dispatch.observability.histogram import Histogram
 
 WAIT_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Upper bounds of buckets for waiting times of people."""

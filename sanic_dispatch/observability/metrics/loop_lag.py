@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sanic_dispatch.live.pacer import Loop
-from sanic_dispatch.observability.histogram import QUICK_S, Histogram
+from sanic_dispatch.observability.durations import QUICK_S, Histogram
 
 INTERVAL_S = 0.25
 

@@ -10,8 +10,7 @@ from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.observability.commit_stats import CommitStats
-from sanic_dispatch.observability.delivery_stats import DeliveryStats
+from sanic_dispatch.observability.durations import CommitStats, DeliveryStats
 from sanic_dispatch.observability.metrics.job_counts import JobCounts
 from sanic_dispatch.outbox.outbox import Outbox
 from sanic_dispatch.outbox.push_outbox import PushOutbox
