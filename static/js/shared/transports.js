@@ -40,7 +40,7 @@ export function eventStream(base, query, onFrame, onClosed) {
 }
 
 // An EventSource does not say why it failed; a plain request does. Where that is answered, the stream just broke. What a
-// proxy says while the service restarts is no refusal of ours.
+// proxy says while the service restarts is not a refusal of ours.
 async function closeCode(url) {
   try {
     const { status, headers } = await fetch(url, { headers: { Accept: 'application/json' } });
