@@ -43,7 +43,7 @@ def _time(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
         return to_rfc3339(datetime.fromisoformat(value).timestamp())
     except (ValueError, OverflowError):
         example = "2024-11-24T01:39, 2024-11-24 or 2024-11-24T01:39:00Z"
-        raise click.BadParameter(f"{value!r} is no time, such as {example}.") from None
+        raise click.BadParameter(f"{value!r} is not a time, such as {example}.") from None
 
 
 def check_span(begin: str | None, end: str | None) -> None:

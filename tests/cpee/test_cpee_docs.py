@@ -186,7 +186,7 @@ async def test_an_order_that_waited_is_in_the_answer(service: Service, instance:
     await service.submit(1)
     result = await instance.call(service.base_url + "register-worker")
     assert result.value["Job"]["data"] == 1  # type: ignore[index]
-    assert ANSWERS["200"].startswith("is over at once")
+    assert ANSWERS["200"].startswith("ends immediately")
 
 
 async def test_a_registration_waits(service: Service, instance: Instance) -> None:
