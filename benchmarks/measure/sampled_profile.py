@@ -1,13 +1,12 @@
 """Where the CPU time of whole cycles goes: python -m benchmarks.measure.sampled_profile [MODE]...
 
-The server looks at its own stack after each half millisecond of CPU time. A sample counts for the
+The server looks at its own stack after each 4 ms of CPU time. A sample counts for the
 innermost function of this project in it, and what that calls of libraries counts with it; what the
 thread of the storage uses counts for what the main thread does meanwhile.
 """
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import signal
@@ -29,8 +28,11 @@ from benchmarks.report.tables import Report, Table
 from sanic_dispatch.cli.main import main as serve
 from sanic_dispatch.config.settings import Mode
 
-PLAN = Plan(rounds=8)
-EVERY_S = 0.0005
+PLAN = Plan(rounds=16)
+EVERY_S = 0.004
+START, WRITE = 300, 200
+"""How many samples are left out at the start, and after how many more they are written."""
+
 FUNCTIONS = 12
 """Rows of the table of functions."""
 
@@ -42,27 +44,31 @@ NOT_OURS = "the event loop, Sanic"
 
 
 class Sampler:
-    """Counts samples by module and function until the process exits."""
+    """Counts samples by module and function, once the service has started."""
 
     def __init__(self, result: Path) -> None:
         self._found: Counter[str] = Counter()
         self._result = result
+        self._taken = 0
         signal.signal(signal.SIGPROF, self._sample)
         signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
-        atexit.register(self._write)
 
     def _sample(self, _: int, frame: FrameType | None) -> None:
-        while frame is not None and not frame.f_code.co_filename.startswith(PACKAGE):
-            frame = frame.f_back
-        if frame is None:
-            self._found[NOT_OURS] += 1
-        else:
-            module = frame.f_code.co_filename.removeprefix(PACKAGE)
-            self._found[f"{module} {frame.f_code.co_qualname}"] += 1
+        self._taken += 1
+        if self._taken > START:
+            self._found[name_of(frame)] += 1
+        if self._taken % WRITE == 0:  # the service will be killed
+            self._result.with_suffix(".new").write_text(json.dumps(self._found))
+            self._result.with_suffix(".new").replace(self._result)
 
-    def _write(self) -> None:
-        signal.setitimer(signal.ITIMER_PROF, 0.0)
-        self._result.write_text(json.dumps(self._found))
+
+def name_of(frame: FrameType | None) -> str:
+    """Return module and name of the innermost function of this project in a stack."""
+    while frame is not None and not frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    if frame is None:
+        return NOT_OURS
+    return f"{frame.f_code.co_filename.removeprefix(PACKAGE)} {frame.f_code.co_qualname}"
 
 
 def sampled(side: Side, result: Path) -> Side:
