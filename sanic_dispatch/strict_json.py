@@ -59,7 +59,7 @@ class Entry(NamedTuple):
 
 
 def check(raw: bytes, max_depth: int = MAX_DEPTH) -> None:
-    """Raise InvalidJson where ``parse`` does, for a fraction of its instructions.
+    """Raise InvalidJson where ``parse`` does, in a third of its time for a small order.
 
     msgspec takes the same texts, except that it nests deeper; what it refuses is parsed again, for
     the reason and the position.
