@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from playwright.async_api import Route, expect
 
 from sanic_dispatch.simulation import Faults
-from tests.browser.pages import BoardPage, OrderPage
+from tests.browser.pages import BoardPage, OrderPage, hold_back
 from tests.browser.served_bar import Bar
 
 DRINKS = ("mojito", "cuba-libre", "gin-tonic", "margarita", "virgin-colada", "lemonade")
@@ -27,8 +26,7 @@ Journey = AsyncIterator[str]
 
 async def a_change_of_mind(bar: Bar, phone: OrderPage) -> Journey:
     """Fill in the form, wait in a long queue, and cancel."""
-    answered = asyncio.Event()
-    await phone.page.route("**/submit-job", lambda route: _later(route, answered))
+    answered = await hold_back(phone.page, "**/submit-job")
     await _get_busy(bar)
     await phone.open()
     yield "form"
@@ -247,11 +245,6 @@ async def _get_busy(bar: Bar) -> None:
         await bar.robot()
     for drink, logo in zip(DRINKS[:5], LOGOS[:5], strict=True):
         await bar.order("Ann", drink=drink, logo=logo)
-
-
-async def _later(route: Route, moment: asyncio.Event) -> None:
-    await moment.wait()
-    await route.continue_()
 
 
 async def _refuse(route: Route) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Self
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 SENTENCE: dict[str, str | re.Pattern[str]] = {
     "waiting": re.compile(r"^(\d+ ahead of you|You are next|Waiting for a robot)$"),
@@ -20,6 +21,18 @@ SENTENCE: dict[str, str | re.Pattern[str]] = {
     "sending": "Sending your order…",
 }
 """The ticket's headline, by phase."""
+
+
+async def hold_back(page: Page, requests: str) -> asyncio.Event:
+    """Hold back requests, by a glob pattern of their addresses, until the event is set."""
+    may_go = asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await may_go.wait()
+        await route.continue_()
+
+    await page.route(requests, later)
+    return may_go
 
 
 class Keys:

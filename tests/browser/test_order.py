@@ -7,10 +7,10 @@ import re
 from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, expect
 
 from sanic_dispatch.config.settings import CancelAssigned
-from tests.browser.pages import OrderPage
+from tests.browser.pages import OrderPage, hold_back
 from tests.browser.served_bar import PREFIX, Bar, open_bar
 from tests.browser.visitors import Visitors
 
@@ -137,14 +137,8 @@ async def test_a_double_click_gives_one_order(bar: Bar, visitors: Visitors) -> N
 
 async def test_many_clicks_while_loading_give_one_order(bar: Bar, visitors: Visitors) -> None:
     """However often the button is pressed while the page loads, it is one order."""
-    loaded = asyncio.Event()
-
-    async def slowly(route: Route) -> None:
-        await loaded.wait()
-        await route.continue_()
-
     phone = await visitors.newcomer()
-    await phone.page.route("**/js/order/my_orders.js", slowly)
+    loaded = await hold_back(phone.page, "**/js/order/my_orders.js")
     await phone.open()
     await phone.fill()
     for _ in range(3):
@@ -156,15 +150,9 @@ async def test_many_clicks_while_loading_give_one_order(bar: Bar, visitors: Visi
 
 
 async def test_nothing_is_ordered_before_the_menu_is_there(visitors: Visitors) -> None:
-    """Who is quicker than the network would order nothing."""
-    loaded = asyncio.Event()
-
-    async def slowly(route: Route) -> None:
-        await loaded.wait()
-        await route.continue_()
-
+    """The button is disabled until there are drinks to choose from."""
     phone = await visitors.newcomer()
-    await phone.page.route("**/menu", slowly)
+    loaded = await hold_back(phone.page, "**/menu")
     await phone.open()
     await phone.name.fill("Ada")
     await expect(phone.submit).to_be_disabled()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
 from tests.browser.monitor_page import MonitorPage
+from tests.browser.pages import hold_back
 from tests.browser.past_evening import PastEvening, opening
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
@@ -122,13 +122,7 @@ async def test_play_is_pressed_early(bar: Bar, visitors: Visitors) -> None:
     """A wish to play is kept until the service has answered, at the first moment and at others."""
     await begin(bar)
     monitor = await visitors.operator()
-    answered = asyncio.Event()
-
-    async def slowly(route: Route) -> None:
-        await answered.wait()
-        await route.continue_()
-
-    await monitor.page.route("**/state?*", slowly)
+    answered = await hold_back(monitor.page, "**/state?*")
     await look_at(monitor, 60)
     await monitor.page.get_by_label("Speed").select_option("10")
     await monitor.button("Play").click()

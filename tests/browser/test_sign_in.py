@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
+from tests.browser.pages import hold_back
 from tests.browser.served_bar import OPERATOR_TOKEN, Bar, open_bar
 from tests.browser.visitors import Visitors
 
@@ -57,14 +57,8 @@ async def test_a_token_can_be_typed(visitors: Visitors) -> None:
 
 async def test_a_token_is_sent_twice(visitors: Visitors) -> None:
     """An impatient operator, on a slow network, is let in all the same."""
-    answered = asyncio.Event()
-
-    async def slowly(route: Route) -> None:
-        await answered.wait()
-        await route.continue_()
-
     monitor = await (await visitors.blank_desk()).open()
-    await monitor.page.route("**/topics", slowly)
+    answered = await hold_back(monitor.page, "**/topics")
     async with monitor.page.expect_request("**/topics"):
         await monitor.sign_in(OPERATOR_TOKEN)
     await monitor.sign_in(OPERATOR_TOKEN)
