@@ -101,7 +101,7 @@ class Tables:
         self.rules = PresentRules(self.jobs.line)
         """The rules of the workers that wait or hold a job."""
         self.progress: dict[str, ProgressNote] = {}
-        """By job: what is noted of its progress; not stored. Changed by ``note_progress``."""
+        """The notes of progress by job id. They are not stored; ``note_progress`` changes them."""
         self.changes: list[Undoable] = []
 
     def put_job(self, job: Job) -> None:

@@ -24,7 +24,7 @@ class Timers:
         self._clock = clock
         self._tell = report
         self._running: dict[str | int, Timer] = {}
-        """By job or worker, and by a number of their own those that are of neither kind."""
+        """By the id of their job or worker; those of neither by a running number."""
         self._last = 0
 
     def __len__(self) -> int:

@@ -123,7 +123,7 @@ class SegmentFiles:
             return sum(self._sizes.values())
 
     def add(self, first_n: int, path: Path, index: SegmentIndex) -> None:
-        """Note a segment that was written, as the last one, or one that was rewritten."""
+        """Note a segment that was appended as the last one, or rewritten."""
         cached = CachedIndex(path.stat().st_ino, index.size, index)
         with self._lock:
             self._paths[first_n], self._sizes[first_n] = path, cached.size

@@ -24,7 +24,7 @@ def failure_in(said: dict[str, Any]) -> Failure:
 
 
 def progress_in(said: dict[str, Any]) -> tuple[float | None, str | None]:
-    """Return percent and text, None for one that is not reported. Raises InvalidRequest."""
+    """Return the percentage and the text, each None if not reported. Raises InvalidRequest."""
     percent = said.get("percent")
     text = text_in(said, "text") if "text" in said else None
     is_number = isinstance(percent, (int, float)) and not isinstance(percent, bool)

@@ -76,7 +76,7 @@ async def test_names_never_reach_the_board(bar: Bar, visitors: Visitors) -> None
 
 @pytest.mark.parametrize("logo", ["valueOf", "lion.at", {"toString": 1}])
 async def test_a_logo_that_is_none(bar: Bar, visitors: Visitors, logo: Any) -> None:
-    """Whatever an order says, it has a row, and so have all behind it."""
+    """An order with any logo is shown, and so are all orders after it."""
     board, monitor = await visitors.television(), await visitors.operator()
     await bar.service.submit({"drink": "mojito", "logo": logo})
     await bar.order("Ann")

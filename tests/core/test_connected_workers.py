@@ -95,7 +95,7 @@ def test_all_workers_stand_in_one_line(bar: Bar) -> None:
 
 @pytest.mark.parametrize("name", [TABLET, POLLER])
 def test_a_worker_that_is_back_with_another_rule_waits_as_a_new_one(bar: Bar, name: str) -> None:
-    """At the end of the line: of those that take the same, it has waited the shortest time."""
+    """It is last in line among the workers with this rule, since it begins to wait again."""
     mojito, beer = "match.drink=mojito", "match.drink=beer"
     bar.apply(c.RegisterConnected(connected(name)._replace(rule=mojito), "1"))
     bar.apply(c.Leave("1"))
@@ -121,7 +121,7 @@ def test_a_worker_that_an_operator_set_aside_is_that_with_another_rule(bar: Bar)
 
 
 def test_a_rule_too_many_leaves_a_worker_as_it_was(bar: Bar) -> None:
-    """One that is there and asks for a rule that cannot be is refused, and keeps its place."""
+    """A waiting worker that asks for one rule too many is refused, and keeps its place."""
     bar.machine.policy = Policy(max_rules=1)
     bar.apply(c.RegisterConnected(connected("ws:other")._replace(rule="match.drink=beer"), "1"))
     bar.register(TABLET, "2")

@@ -83,7 +83,7 @@ def test_a_worker_that_cannot_be_asked_is_told_a_few_times() -> None:
 
 
 def test_a_worker_that_registers_again_while_it_is_told_waits_anew(queue: Queue) -> None:
-    """Its callback is the same: what is told concerns the registration before."""
+    """The callback is the same, but the notice is about the earlier registration."""
     (told,) = queue.apply(queue.end.command, TTL_S).effects
     assert isinstance(told, e.PutExpired)
     again = ROBOT._replace(registered_at="2024-11-24T01:40:00.5Z", expires_s=START_S + TTL_S + 60.5)

@@ -146,7 +146,7 @@ def test_a_worker_that_says_so_before_the_outcome_is_known(bar: Bar, outcome: c.
 
 @pytest.mark.parametrize("is_put", [True, False])
 def test_a_worker_that_says_it_lost_the_job_gets_the_next_one(bar: Bar, is_put: bool) -> None:
-    """In place of the one that is to be cancelled."""
+    """The worker gets the next job instead of the one that is to be cancelled."""
     if is_put:
         bar.put(IN_DOUBT)
     else:

@@ -72,7 +72,7 @@ def test_a_list_of_texts_reads_as_it_was_given(texts: list[str]) -> None:
 
 
 def test_of_a_list_of_texts_one_may_begin_with_a_bar() -> None:
-    """The text of a rule could not tell two from one that ends with a bar."""
+    """In a rule's text, two of them would look like one that ends with a bar."""
     with pytest.raises(InvalidMatch):
         as_argument("match.drink", ["|x", "|y"])
 

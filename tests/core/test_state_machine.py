@@ -213,7 +213,7 @@ def test_an_old_callback_that_an_operator_brings_back_is_probed_first(
 
 
 def test_an_operators_set_aside_outlasts_a_job_that_is_unsettled(machine: StateMachine) -> None:
-    """It applies to each new callback, also to one that comes while the last job is in doubt."""
+    """It applies to each new callback, even while the last job is in doubt."""
     machine.apply(c.Register(worker("c1", "i1")), NOW)
     machine.apply(c.Submit("a", b"1"), NOW)
     machine.apply(c.DeliveryInDoubt("a", 1, "time-out"), NOW)
@@ -251,7 +251,7 @@ def test_a_worker_that_rejoins_stops_waiting_when_its_time_is_over(machine: Stat
 
 
 def test_the_repeat_of_an_offered_order_that_was_cancelled(machine: StateMachine) -> None:
-    """Nobody got it, so it has the position 0; of one that was accepted a worker has it."""
+    """Nobody got it, so its position is 0; an accepted one is with its worker."""
     tablet = Worker("ws:tablet", "2024-11-24T01:39:00Z")
     for accepts, position in ((False, 0), (True, None)):
         machine.apply(c.RegisterConnected(tablet, "1"), NOW)

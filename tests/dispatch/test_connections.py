@@ -79,7 +79,7 @@ async def test_a_poll_that_is_cut_off_gives_its_job_back(world: World) -> None:
 
 
 async def test_a_connection_has_to_be_attached(world: World) -> None:
-    """Otherwise nobody would be told of an offer."""
+    """Otherwise no connection would be told of its offers."""
     line = Line(world, "1")
     line.hang_up()
     with pytest.raises(StandingBy):
