@@ -355,21 +355,20 @@ class Hub:
 
     def _push(self, channel: Channel, is_heartbeat: bool = False) -> Iterator[None]:
         try:
-            channel.view.refresh()
+            yield from self._push_frames(channel, is_heartbeat)
         except UnknownJob:
             self._end_unknown(channel)
-            return
+
+    def _push_frames(self, channel: Channel, is_heartbeat: bool) -> Iterator[None]:
+        """Send what is new to the clients of a view. Raises UnknownJob if it is there no more."""
+        channel.view.refresh()
         if channel.view.head == channel.pushed_head and not is_heartbeat:
             return
         channel.pushed_head = channel.view.head
         clients = list(channel.clients)
         for at in range(0, len(clients), CHUNK_CLIENTS):
             some = clients[at : at + CHUNK_CLIENTS]
-            try:
-                self._send(channel, some, also_if_current=is_heartbeat)
-            except UnknownJob:  # since the last piece of work
-                self._end_unknown(channel)
-                return
+            self._send(channel, some, also_if_current=is_heartbeat)
             yield
 
     def _end_unknown(self, channel: Channel) -> None:
