@@ -24,6 +24,9 @@ from benchmarks.measure.history import say
 from benchmarks.report.tables import Report
 from sanic_dispatch.config.settings import Mode
 
+MODES = [mode for mode in Mode if mode is not Mode.REDIS]
+"""Redis would have to be started first."""
+
 
 def of_tree(tree: Path, mode: Mode) -> Side:
     """Return the service of another tree, run with this tree's Python and its packages."""
@@ -47,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.measure.compare_commits")
     parser.add_argument("tree", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--mode", type=Mode, default=Mode.IN_MEMORY, choices=list(Mode))
+    parser.add_argument("--mode", type=Mode, default=Mode.IN_MEMORY, choices=MODES)
     options = parser.parse_args()
     machine.stay_off_the_servers_core()
     for report in uvloop.run(compare(options.tree, options.mode, options.rounds)):

@@ -17,7 +17,7 @@ from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.dispatch.batches import Batches, Promised, without_promises
+from sanic_dispatch.dispatch.batches import GATHER_S, Batches, Promised, without_promises
 from sanic_dispatch.errors import LostOwnership, ShuttingDown, StorageFailed
 from sanic_dispatch.observability.durations import CommitStats
 from sanic_dispatch.storage.memory import InMemoryStore
@@ -50,12 +50,13 @@ async def opened_batches(
     store: Store,
     promised: Promised = without_promises,
     on_effect: Callable[[e.Effect], None] = lambda _: None,
+    clock: FakeClock | None = None,
 ) -> tuple[Batches, list[Event]]:
     """Return batches over a recovered topic, and the list of events they publish."""
     published: list[Event] = []
     machine = StateMachine(Policy())
-    tally, clock = CommitStats(), FakeClock()
-    batches = Batches(machine, store, clock, tally, published.extend, on_effect, promised)
+    tally, time = CommitStats(), clock or FakeClock()
+    batches = Batches(machine, store, time, tally, published.extend, on_effect, promised)
     await batches.execute(c.Recover("00" * 32))
     return batches, published
 
@@ -76,6 +77,62 @@ async def test_a_commit_that_close_cancels_fails_its_requests() -> None:
     await batches.close()
     with pytest.raises(StorageFailed):
         await asyncio.wait_for(reply, 1)
+
+
+class SlowStore(CommittingStore):
+    """A store whose commits take some turns of the loop, and that records how large they were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def commit(self, batch: Batch) -> None:
+        self.sizes.append(
+            len([each for each in batch.events if each.kind is EventKind.JOB_SUBMITTED])
+        )
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+async def submitted_in_turns(count: int, turn_s: float) -> list[int]:
+    """Submit one job in each turn of the loop; return how many jobs each commit had."""
+    store, clock = SlowStore(), FakeClock()
+    batches, _ = await opened_batches(store, clock=clock)
+    store.sizes.clear()
+    replies = []
+    for number in range(count):
+        replies.append(batches.execute(c.Submit(f"j{number}", b"1")))
+        await asyncio.sleep(0)
+        clock.elapsed_s += turn_s
+    await asyncio.gather(*replies)
+    return store.sizes
+
+
+async def test_requests_that_keep_coming_share_a_commit() -> None:
+    """After a commit the next batch grows until no more come."""
+    sizes = await submitted_in_turns(50, turn_s=0)
+    assert sizes == [1, 49]
+
+
+async def test_a_batch_does_not_grow_for_long() -> None:
+    """Requests that never stop coming wait for GATHER_S after a commit, and no longer."""
+    sizes = await submitted_in_turns(200, turn_s=GATHER_S / 20)
+    assert sum(sizes) == 200
+    assert all(20 <= size <= 40 for size in sizes[1:-1])
+
+
+async def test_a_stop_refuses_what_has_gathered_after_a_commit() -> None:
+    """close() ends the wait for more requests."""
+    batches, _ = await opened_batches(SlowStore())
+    first = batches.execute(c.Submit("a", b"1"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gathered = [batches.execute(c.Submit(name, b"1")) for name in "bc"]
+    await first
+    await asyncio.wait_for(batches.close(), 1)
+    for reply in gathered:
+        with pytest.raises(ShuttingDown):
+            await reply
 
 
 async def test_lost_ownership_reaches_the_request_in_a_store_that_rereads() -> None:
