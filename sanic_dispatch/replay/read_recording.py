@@ -313,8 +313,7 @@ class RecordingReader:
             members = members_of(order.data) if members is None else members
             if not rule_of(track.rule).admits(members):
                 continue
-            track.entry = RobotEntry(at.just_before, RobotAct.SET_ASIDE)
-            track.robot.timetable.append(track.entry)
+            self._begin_set_aside(track, at.just_before)
             if order.hand_overs:
                 order.hand_overs[-1].is_faulty = True
 
@@ -359,7 +358,7 @@ class RecordingReader:
             return known
         name = _name_of(event)
         tracks = self._tracks.setdefault(name, [])
-        for fits in _FITTING:
+        for fits in (_is_set_aside, *_FITTING) if _begins_aside(event) else _FITTING:
             if found := list(filter(fits, tracks)):
                 return max(found, key=_last_end)
         number = len(self._numbered)
@@ -395,7 +394,13 @@ class RecordingReader:
             track.hand_over.is_faulty = True
             self._at[event.callback] = track
             return
-        self._come(at, event)
+        track = self._come(at, event)
+        if _begins_aside(event):
+            self._begin_set_aside(track, at.just_before)
+
+    def _begin_set_aside(self, track: _Track, at: Moment) -> None:
+        track.entry = RobotEntry(at, RobotAct.SET_ASIDE)
+        track.robot.timetable.append(track.entry)
 
     def _set_aside(self, at: Moment, event: LoggedEvent) -> None:
         track = self._at.get(event.callback)
@@ -406,8 +411,7 @@ class RecordingReader:
             return
         last = track.last
         if track.is_waiting and not track.is_aside and track.entry is None:
-            track.entry = RobotEntry(at, RobotAct.SET_ASIDE)
-            track.robot.timetable.append(track.entry)
+            self._begin_set_aside(track, at)
         elif not track.is_waiting and track.hand_over is None and last and last.ended:
             # It had taken the order, and is in the queue again, at the end.
             last.registered, last.rule, last.aside_until = at, track.rule, NEVER
@@ -471,6 +475,15 @@ def _name_of(event: LoggedEvent) -> str:
     if event.callback.startswith(CONNECTED):
         return event.callback.partition(":")[2]
     return urlsplit(event.callback).netloc or event.callback
+
+
+def _begins_aside(event: LoggedEvent) -> bool:
+    """Return whether a robot registers that an operator has set aside before."""
+    return event.facts is not None and event.facts.aside is not None
+
+
+def _is_set_aside(track: _Track) -> bool:
+    return track.is_waiting and (track.is_aside or track.entry is not None)
 
 
 def _last_end(track: _Track) -> int:

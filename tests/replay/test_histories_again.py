@@ -78,11 +78,14 @@ def test_the_recorded_pairing(events_of: Callable[..., list[Event]], name: str) 
 def test_with_all_faults(events_of: Callable[..., list[Event]]) -> None:
     """With crashes, lost messages and steps of the clock, few differ.
 
-    Here a log may begin in the middle of an evening, as it never does with the disk's log.
+    Left out are logs that begin in the middle of an evening, as the disk's log never does: they do
+    not say who had waited longest by then.
     """
-    pairings = [replayed(events) for events in with_orders(events_of, lambda plan: plan)]
+    histories = with_orders(events_of, lambda plan: plan)
+    pairings = [replayed(events) for events in histories if first_ticket(events) == 1]
     same, different = (sum(each[at] for each in pairings) for at in (0, 1))
-    assert different < 0.05 * same
+    assert same > 200
+    assert different < 0.02 * same
     assert sum(each.faults for each in pairings) > 20
 
 
@@ -93,3 +96,11 @@ def with_orders(
         events = events_of(seed, change)
         if any(event.kind is EventKind.JOB_SUBMITTED for event in events):
             yield events
+
+
+def first_ticket(events: list[Event]) -> int:
+    return next(
+        event.job.ticket
+        for event in events
+        if event.kind is EventKind.JOB_SUBMITTED and event.job is not None
+    )

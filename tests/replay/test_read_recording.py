@@ -19,7 +19,7 @@ from sanic_dispatch.replay.recording import (
     RobotAct,
     seconds_of,
 )
-from sanic_dispatch.storage.event_facts import EventFacts
+from sanic_dispatch.storage.event_facts import AsideFacts, EventFacts
 from sanic_dispatch.storage.event_log import Damage, Hole
 from sanic_dispatch.storage.event_record import LoggedEvent
 
@@ -37,7 +37,7 @@ class Told:
         label = robot.partition("/")[0]
         callback = f"http://{robot}" if robot and ":" not in robot else robot
         n = len(self.events) + 1
-        of_facts = ("rule", "priority")
+        of_facts = ("rule", "priority", "aside")
         facts = EventFacts(**{name: more.pop(name) for name in of_facts if name in more})
         values = {"ticket": ticket, "worker": label, "callback": callback, "facts": facts, **more}
         self.events.append(LoggedEvent(n, START_S + at_s, kind, **values))
@@ -152,6 +152,24 @@ def test_a_set_aside() -> None:
     assert (at(aside.at), aside.act) == (3, RobotAct.SET_ASIDE)
     assert aside.until is not None
     assert at(aside.until) == 8
+
+
+def test_a_set_aside_of_a_robot_that_registers_again() -> None:
+    """It gets no order from its new registration on, until the set-aside is ended."""
+    told = Told()
+    told.tell(0, "worker.registered", 0, "Ada/1")
+    told.tell(3, "worker.set_aside", 0, "Ada/1", reason="cleaning")
+    told.tell(5, "worker.registered", 0, "Ada/2", aside=AsideFacts(START_S + 3, "cleaning"))
+    told.tell(6, "worker.dropped", 0, "Ada/1", reason=REPLACED)
+    told.tell(8, "worker.came_back", 0, "Ada/2")
+    told.tell(9, "job.submitted", 1)
+    (robot,) = told.read().robots
+    *_, again = (each for each in robot.timetable if each.act is RobotAct.SET_ASIDE)
+    (comes,) = (each for each in robot.timetable[1:] if each.act is RobotAct.COMES)
+    assert at(again.at) == 5
+    assert again.at < comes.at
+    assert again.until is not None
+    assert at(again.until) == 8
 
 
 def test_a_connected_robot_that_is_passed_over_was_away() -> None:
