@@ -90,7 +90,10 @@ def on_register_connected(machine: StateMachine, command: c.RegisterConnected) -
 
 
 def on_resume(machine: StateMachine, command: c.Resume) -> Resumed:
-    """Take up what the worker of a session has, by another connection."""
+    """Take up what the worker of a session has, by another connection.
+
+    By the one that reaches it already, it has what it was sent: nothing is sent again.
+    """
     worker_id = machine.sessions.get(command.session, "")
     waiting, job = machine.tables.workers.get(worker_id), machine.tables.jobs.held_by(worker_id)
     if waiting is not None and waiting.session != command.session:
@@ -99,8 +102,9 @@ def on_resume(machine: StateMachine, command: c.Resume) -> Resumed:
         job = None
     if waiting is None and job is None:
         return Resumed(lost=machine.lost_jobs.pop(command.session, ""))
+    is_reached = machine.tables.workers.connection_of.get(worker_id) == command.connection
     _reach(machine, worker_id, command.connection)
-    if job is not None:
+    if job is not None and not is_reached:
         job = _take_up_job(machine, job, command.session)
     return Resumed(worker_id, job is None, job)
 

@@ -72,7 +72,7 @@ class WorkerSocket(Websocket):
 
     __slots__ = (
         "_attaching", "_connection", "_context", "_detach", "_faults", "_heard_s", "_held",
-        "_is_engaged", "_parts", "_pinged_s", "_session", "_stalled_s", "_task",
+        "_is_engaged", "_losses", "_parts", "_pinged_s", "_session", "_stalled_s", "_task",
         "_unanswered", "_worker_id",
     )  # fmt: skip
 
@@ -86,6 +86,8 @@ class WorkerSocket(Websocket):
         self._is_engaged = False
         """Whether the worker waits or has a job, as far as it knows."""
         self._detach: Callable[[], None] | None = None
+        self._losses = 0
+        """How often the connection was detached elsewhere."""
         self._attaching: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         """Carries out the messages that are not answered yet."""
@@ -227,8 +229,11 @@ class WorkerSocket(Websocket):
         worker = worker_messages.worker_in(fields, registered_at, self._session)
         self._held = []
         await self._attach()
+        losses = self._losses
         await ask(context, Dispatcher.register_connected, worker, self._connection)
         self._worker_id, self._is_engaged = worker.id, True
+        if self._losses != losses:  # perhaps after it was registered, and before the reply came
+            self._attach_soon()
         return {}
 
     async def _withdraw(self, _: dict[str, Any], __: bytes) -> dict[str, Any]:
@@ -283,6 +288,7 @@ class WorkerSocket(Websocket):
                 self.close(close_codes.REPLACED, "another connection of this worker took over")
             case MessageKind.LOST:
                 self._detach = None
+                self._losses += 1
                 if self.is_open:
                     self._attach_soon()
 
@@ -366,12 +372,16 @@ class WorkerSocket(Websocket):
         loop = asyncio.get_running_loop()
         until_s = loop.time() + RESUME_S
         while self.is_open:
+            losses = self._losses
             try:
                 await self._attach_now()
-                return await ask(self._context, Dispatcher.resume, session, self._connection)
+                resumed = await ask(self._context, Dispatcher.resume, session, self._connection)
             except DispatchError as error:
                 if loop.time() > until_s:
                     self.close(close_codes.TRY_LATER, str(error)[:MAX_REASON_CHARS])
+            else:
+                if resumed.is_over or self._losses == losses:
+                    return resumed
             await asyncio.sleep(ATTACH_AGAIN_S)
         return None
 

@@ -181,10 +181,26 @@ async def test_a_message_whose_reply_got_lost(two: Two, name: str) -> None:
         fields = {"register": TABLET, "progress": report | {"text": "x"}}.get(name, report)
         await worker.ok(**{name: fields})
         assert two.link.has_lost.is_set()
+        if name == "register":
+            await reached(two, "ws:tablet-1")
         if report:
             _, body, _ = await ask(two.owner, "GET", "operator/history/1")
             kinds = [event["event"] for event in body["events"]]
             assert all(kinds.count(each) <= 1 for each in ("job.confirmed", "job.done"))
+
+
+async def test_a_session_whose_reply_got_lost(two: Two) -> None:
+    """The worker keeps its place, and gets the next job."""
+    async with tablet(two.other) as gone:
+        await gone.ok(register=TABLET)
+    await reached(two)
+    two.link.loses = b'"ok"'
+    async with tablet(two.other, f"?session={gone.session}") as worker:
+        assert worker.session == gone.session
+        assert two.link.has_lost.is_set()
+        await reached(two, "ws:tablet-1")
+        order(two.owner)
+        await worker.accepted()
 
 
 def as_service(server: Server, http: Any) -> Service:

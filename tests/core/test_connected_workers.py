@@ -208,6 +208,15 @@ def test_an_accepted_job_stays_with_a_worker_that_is_away(bar: Bar) -> None:
     assert bar.apply(c.Resume("s", "3")).reply == Resumed(lost="a")
 
 
+def test_a_connection_that_resumes_what_it_has_is_sent_nothing_again(bar: Bar) -> None:
+    """A worker that is asked to accept an offer can go on with just that."""
+    bar.register(TABLET, "1", "s")
+    bar.apply(c.Submit("a", b"1"))
+    offered = bar.job()
+    assert bar.apply(c.Resume("s", "1")).reply == Resumed(TABLET, job=offered)
+    assert (bar.offers, bar.job()) == ([], offered)
+
+
 def test_a_second_socket_of_one_name_takes_over(bar: Bar) -> None:
     """Place and job are its own now, and the first one is closed."""
     bar.register(TABLET, "1", session="s")
