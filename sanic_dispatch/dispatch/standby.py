@@ -73,9 +73,9 @@ class Standby:
         Waits for ``grace_s`` for what is under way; what takes longer will be in doubt.
         """
         successor = self._turn.owner()
+        await self.stop()
         if successor is None or successor.name == self._ownership.own.name:
             return False
-        await self.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._prepare(successor)

@@ -441,6 +441,27 @@ async def test_nobody_to_hand_over_to() -> None:
             await last.stop()
 
 
+async def test_a_process_that_stops_takes_nothing_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if its topic is left to nobody while another of its topics is still being stopped."""
+    monkeypatch.setattr(standby, "LOAD_RETRY_S", 0.0)
+    async with shared_world() as (world, ownership):
+        ownership.is_owner = False
+        await world.dispatcher.stand_by()
+        members = Members(None, ownership.own)  # type: ignore[arg-type]
+        members._note([])
+        turn = Turn("", members)
+        last = Standby(world.dispatcher, cast(Ownership, ownership), turn, ignore, print)
+        last.start()
+        await world.quiet()
+        assert not await last.leave(1.0)
+        await world.dispatcher.stop(1.0)
+        ownership.is_granted.set()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not world.dispatcher.is_open
+        await last.stop()
+
+
 async def test_an_order_that_was_not_given_to_the_store() -> None:
     """It is the next owner's: it has left no trace here."""
     async with shared_world() as (world, ownership):
