@@ -22,7 +22,7 @@ from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.webhooks import Endpoint, Position, endpoints_in, positions_in
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.errors import DispatchError, UnknownWebhook, WebhookConfigured
+from sanic_dispatch.errors import DispatchError, StorageError, UnknownWebhook, WebhookConfigured
 from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.log import without_secrets
@@ -102,6 +102,8 @@ class Outbox:
         self._readers = asyncio.Semaphore(READERS)
         self._is_subscribed = False
         """Whether there was a webhook yet: without one, events cost nothing here."""
+        self._may_differ = False
+        """Whether an act may have become durable, or may yet, whose endpoints were not loaded."""
 
     @property
     def queues(self) -> Collection[EndpointQueue]:
@@ -165,6 +167,17 @@ class Outbox:
             kind.value: [queue for queue in queues.values() if queue.endpoint.wants(kind)]
             for kind in EventKind
         }
+
+    async def _load_again(self) -> None:
+        """Find out what became of an act; what is read waits for the outcome of its commit."""
+        self._may_differ = False
+        try:
+            await self._load()
+        except DispatchError:
+            self._may_differ = True
+            raise
+        for queue in self.queues:
+            self._pump(queue)
 
     async def _read(self) -> tuple[dict[str, Endpoint], dict[str, Position]]:
         read = c.Read(lambda tables: list(tables.facts), REQUEST_ID.get())
@@ -284,6 +297,8 @@ class Outbox:
         while True:
             await self._clock.sleep(COMMIT_S)
             with suppress(DispatchError):  # then the next one has it, too
+                if self._may_differ:
+                    await self._load_again()
                 await self._commit()
 
     async def _commit(self, idle_events: int = IDLE_EVENTS) -> None:
@@ -317,23 +332,20 @@ class Outbox:
         The caller has chosen a random id, and has the guard check the URL. Raises TooManyWebhooks.
         """
         self._dispatcher.check_open()
-        await self._execute(c.PutEndpoint(Endpoint(endpoint_id, *entry), REQUEST_ID.get()))
-        await self._load()
+        await self._change(c.PutEndpoint(Endpoint(endpoint_id, *entry), REQUEST_ID.get()))
         return self._fields_of(self._find(endpoint_id))
 
     async def remove(self, endpoint_id: str) -> None:
         """Tell an endpoint nothing any more."""
         self._dispatcher.check_open()
         self._check_changeable(endpoint_id)
-        await self._execute(c.RemoveEndpoint(endpoint_id, REQUEST_ID.get()))
-        await self._load()
+        await self._change(c.RemoveEndpoint(endpoint_id, REQUEST_ID.get()))
 
     async def rotate(self, endpoint_id: str, secret: str) -> None:
         """Sign with a new secret, and for a day with the one before, too."""
         self._dispatcher.check_open()
         self._check_changeable(endpoint_id)
-        await self._execute(c.RotateSecret(endpoint_id, secret, REQUEST_ID.get()))
-        await self._load()
+        await self._change(c.RotateSecret(endpoint_id, secret, REQUEST_ID.get()))
 
     async def resume_endpoint(self, endpoint_id: str, *, drop: bool = False) -> Fields:
         """Try again at once, from where it stopped; ``drop``: without what is pending now."""
@@ -365,6 +377,15 @@ class Outbox:
         page = await self._history.find(Question(after=since, limit=limit))
         found = [as_json(endpoint.id, each) for each in page.events if endpoint.wants(each.event)]
         return {"events": found, "next": page.next}
+
+    async def _change(self, act: c.Command) -> None:
+        """Carry out an act that changes endpoints. Raises as ``Batches.execute``."""
+        try:
+            await self._execute(act)
+            await self._load()
+        except StorageError:
+            self._may_differ = True
+            raise
 
     def _check_changeable(self, endpoint_id: str) -> None:
         """Raise WebhookConfigured if the settings file has the endpoint."""

@@ -10,7 +10,8 @@ import pytest
 
 from sanic_dispatch.config.webhook_entry import WebhookEntry, new_secret
 from sanic_dispatch.core.webhooks import positions_in
-from sanic_dispatch.errors import StorageFailed, WebhookConfigured
+from sanic_dispatch.dispatch.batches import COMMIT_WAIT_S
+from sanic_dispatch.errors import OutcomeUnknown, StorageFailed, WebhookConfigured
 from sanic_dispatch.outbox import sender
 from sanic_dispatch.outbox.endpoint_queue import GIVE_UP_S, MAX_LOADED
 from sanic_dispatch.outbox.outbox import IDLE_EVENTS
@@ -253,3 +254,30 @@ async def test_an_act_that_is_not_durable_has_no_effect(
         with pytest.raises(StorageFailed):
             await bar.add()
     assert await bar.outbox.endpoints() == []
+
+
+async def test_acts_that_become_durable_after_their_answer(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was removed is told nothing more, and what was added is told everything."""
+    await bar.add("removed")
+    is_reached = asyncio.Event()
+
+    async def commit(_batch: object) -> None:
+        if not is_reached.is_set():
+            raise OutcomeUnknown("no answer")
+
+    monkeypatch.setattr(bar.world.store, "commit", commit)
+    monkeypatch.setattr(bar.world.store, "lasts", True)
+    acts = [asyncio.create_task(act) for act in (bar.outbox.remove("removed"), bar.add())]
+    await bar.world.clock.advance(COMMIT_WAIT_S + 1)
+    for act in acts:
+        with pytest.raises(StorageFailed, match="it may have been stored"):
+            await act
+    is_reached.set()
+    await bar.world.clock.advance(1)
+    await bar.world.submit(0)
+    await bar.world.clock.advance(1)
+    await bar.received(1)
+    assert [each["id"] for each in await bar.outbox.endpoints()] == ["hook"]
+    assert bar.receiver.of_path("removed") == []
