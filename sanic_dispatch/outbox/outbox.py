@@ -22,7 +22,13 @@ from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.webhooks import Endpoint, Position, endpoints_in, positions_in
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.errors import DispatchError, StorageError, UnknownWebhook, WebhookConfigured
+from sanic_dispatch.errors import (
+    DispatchError,
+    StandingBy,
+    StorageError,
+    UnknownWebhook,
+    WebhookConfigured,
+)
 from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.log import without_secrets
@@ -323,7 +329,7 @@ class Outbox:
 
     async def endpoints(self) -> list[Fields]:
         """Return all endpoints, without their secrets, and what is pending."""
-        self._dispatcher.check_open()
+        self._check_open()
         return [self._fields_of(queue) for queue in self.queues]
 
     async def add(self, endpoint_id: str, entry: WebhookEntry) -> Fields:
@@ -331,25 +337,25 @@ class Outbox:
 
         The caller has chosen a random id, and has the guard check the URL. Raises TooManyWebhooks.
         """
-        self._dispatcher.check_open()
+        self._check_open()
         await self._change(c.PutEndpoint(Endpoint(endpoint_id, *entry), REQUEST_ID.get()))
         return self._fields_of(self._find(endpoint_id))
 
     async def remove(self, endpoint_id: str) -> None:
         """Tell an endpoint nothing any more."""
-        self._dispatcher.check_open()
+        self._check_open()
         self._check_changeable(endpoint_id)
         await self._change(c.RemoveEndpoint(endpoint_id, REQUEST_ID.get()))
 
     async def rotate(self, endpoint_id: str, secret: str) -> None:
         """Sign with a new secret, and for a day with the one before, too."""
-        self._dispatcher.check_open()
+        self._check_open()
         self._check_changeable(endpoint_id)
         await self._change(c.RotateSecret(endpoint_id, secret, REQUEST_ID.get()))
 
     async def resume_endpoint(self, endpoint_id: str, *, drop: bool = False) -> Fields:
         """Try again at once, from where it stopped; ``drop``: without what is pending now."""
-        self._dispatcher.check_open()
+        self._check_open()
         self._find(endpoint_id)
         with suppress(DispatchError):
             await self._commit()
@@ -362,7 +368,7 @@ class Outbox:
 
     async def send_test(self, endpoint_id: str, message_id: str) -> Fields:
         """Send a message that tells of nothing; return whether it was delivered, and why not."""
-        self._dispatcher.check_open()
+        self._check_open()
         endpoint = self._find(endpoint_id).endpoint
         posted = await self._post(endpoint, trial_message(message_id, self._clock.now_s()))
         return {"id": message_id, "delivered": not posted.reason, "reason": posted.reason}
@@ -372,7 +378,7 @@ class Outbox:
 
         At most ``limit`` events are looked at. Jobs' data is left out.
         """
-        self._dispatcher.check_open()
+        self._check_open()
         endpoint = self._find(endpoint_id).endpoint
         page = await self._history.find(Question(after=since, limit=limit))
         found = [as_json(endpoint.id, each) for each in page.events if endpoint.wants(each.event)]
@@ -386,6 +392,15 @@ class Outbox:
         except StorageError:
             self._may_differ = True
             raise
+
+    def _check_open(self) -> None:
+        """Raise as ``Dispatcher.check_open``, and StandingBy if endpoints are not known here.
+
+        So it is for a moment at a hand-over: before ``start``, and after ``finish`` has begun.
+        """
+        self._dispatcher.check_open()
+        if not self._sender.is_running:
+            raise StandingBy(self._dispatcher.owner.name)
 
     def _check_changeable(self, endpoint_id: str) -> None:
         """Raise WebhookConfigured if the settings file has the endpoint."""

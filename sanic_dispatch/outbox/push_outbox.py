@@ -28,7 +28,7 @@ from sanic_dispatch.core.push_subscriptions import (
 )
 from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.errors import DispatchError, UnknownJob, UnknownSubscription
+from sanic_dispatch.errors import DispatchError, StandingBy, UnknownJob, UnknownSubscription
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.request_id import REQUEST_ID
@@ -205,25 +205,34 @@ class PushOutbox:
 
     async def overview(self) -> Fields:
         """Return how many subscriptions there are, and those with a message that is pending."""
-        self._dispatcher.check_open()
+        self._check_open()
         pending = [self._fields_of(phone) for phone in self.phones if phone.pending is not None]
         return {"subscriptions": len(self._phones), "pending": pending}
 
     async def resume_phone(self, subscription: str) -> None:
         """Try again at once to tell a phone. Raises UnknownSubscription."""
-        self._dispatcher.check_open()
+        self._check_open()
         phone = self._find(subscription)
         phone.retry_at_s = 0.0
         self._wake(phone)
 
     async def drop(self, subscription: str) -> None:
         """Never tell a phone what is pending, if anything is. Raises UnknownSubscription."""
-        self._dispatcher.check_open()
+        self._check_open()
         phone = self._find(subscription)
         if phone.pending is not None:
             await self._execute(c.NoteTold(*phone.key, phone.pending.value, REQUEST_ID.get()))
             self._drop_pending(phone)
             await self._load(phone.job_id)
+
+    def _check_open(self) -> None:
+        """Raise as ``Dispatcher.check_open``, and StandingBy if phones are not known here.
+
+        So it is for a moment at a hand-over: before ``start``, and after ``finish`` has begun.
+        """
+        self._dispatcher.check_open()
+        if not self._sender.is_running:
+            raise StandingBy(self._dispatcher.owner.name)
 
     def _find(self, subscription: str) -> Phone:
         for phone in self.phones:

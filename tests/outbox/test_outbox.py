@@ -11,7 +11,7 @@ import pytest
 from sanic_dispatch.config.webhook_entry import WebhookEntry, new_secret
 from sanic_dispatch.core.webhooks import positions_in
 from sanic_dispatch.dispatch.batches import COMMIT_WAIT_S
-from sanic_dispatch.errors import OutcomeUnknown, StorageFailed, WebhookConfigured
+from sanic_dispatch.errors import OutcomeUnknown, StandingBy, StorageFailed, WebhookConfigured
 from sanic_dispatch.outbox import sender
 from sanic_dispatch.outbox.endpoint_queue import GIVE_UP_S, MAX_LOADED
 from sanic_dispatch.outbox.outbox import IDLE_EVENTS
@@ -281,3 +281,13 @@ async def test_acts_that_become_durable_after_their_answer(
     await bar.received(1)
     assert [each["id"] for each in await bar.outbox.endpoints()] == ["hook"]
     assert bar.receiver.of_path("removed") == []
+
+
+async def test_operators_at_a_hand_over(bar: Bar) -> None:
+    """The next owner answers them; here it would look as if there were no webhooks."""
+    await bar.add()
+    await bar.outbox.finish()
+    assert bar.world.dispatcher.is_open
+    for act in (bar.outbox.endpoints(), bar.outbox.remove("hook"), bar.outbox.rotate("hook", "")):
+        with pytest.raises(StandingBy):
+            await act

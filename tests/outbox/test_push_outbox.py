@@ -16,7 +16,12 @@ from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.push_subscriptions import END_TRUE_S, subscriptions_of
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.dispatch.batches import COMMIT_RETRY_S
-from sanic_dispatch.errors import StorageFailed, TooManySubscriptions, UnknownSubscription
+from sanic_dispatch.errors import (
+    StandingBy,
+    StorageFailed,
+    TooManySubscriptions,
+    UnknownSubscription,
+)
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.outbox import push_outbox, sender
 from sanic_dispatch.outbox.message_client import TIMEOUTS
@@ -578,3 +583,14 @@ async def test_many_phones_are_looked_at_in_slices(cafe: Cafe) -> None:
     await cafe.until(lambda: len(cafe.receiver.received) == 3)
     with pytest.raises(TooManySubscriptions):
         await cafe.subscribe(jobs[0], "send/4")
+
+
+async def test_operators_at_a_hand_over(cafe: Cafe) -> None:
+    """The next owner answers them; here it would look as if there were no phones."""
+    await cafe.subscribe(await cafe.order())
+    (phone,) = cafe.outbox.phones
+    await cafe.outbox.finish()
+    assert cafe.world.dispatcher.is_open
+    for act in (cafe.outbox.overview(), cafe.outbox.resume_phone(phone.id)):
+        with pytest.raises(StandingBy):
+            await act
