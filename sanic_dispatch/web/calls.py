@@ -210,8 +210,13 @@ async def _attach(context: Context, connection: str, take: TakeMessage) -> Calla
     if owner.name and not owner.url:
         raise StandingBy(owner.name)
 
+    stream: Stream | None = None
+
     def take_word(word: str, value: Any) -> None:
-        take(_decode_message(value) if word == "told" else Message(MessageKind.LOST))
+        message = _decode_message(value) if word == "told" else Message(MessageKind.LOST)
+        if message.kind is MessageKind.LOST and stream is not None:
+            stream.leave()  # else the connection would be lost again when the link ends
+        take(message)
 
     topic = context.settings.topic
     stream = await forwarder.follow(owner, topic, (_CONNECTION, connection), take_word)

@@ -11,10 +11,12 @@ from typing import Any, cast
 import pytest
 
 from sanic_dispatch.cluster.codec import encode
+from sanic_dispatch.cluster.forwarding import TakeWord
 from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.connections import Message, MessageKind
 from sanic_dispatch.errors import StandingBy
 from sanic_dispatch.web import calls
 from sanic_dispatch.web.calls import FUNCTIONS, Handout
@@ -70,6 +72,36 @@ async def test_a_worker_that_goes_while_the_topic_changes_hands(*, is_elsewhere:
     for _ in range(5):
         await asyncio.sleep(0)
     assert owner.kept == ["_report_answer"]
+
+
+class StreamingOwner:
+    """Sends what a connection is told, until it is left."""
+
+    def __init__(self) -> None:
+        self.has_left = False
+
+    async def follow(self, _: Member, __: str, ___: Any, take: TakeWord) -> StreamingOwner:
+        self.tell = take
+        return self
+
+    def leave(self) -> None:
+        self.has_left = True
+
+
+@pytest.mark.parametrize("word", ["told", "error"])
+async def test_a_connection_that_is_lost_leaves_its_stream(word: str) -> None:
+    """Nothing more comes: neither an end when the link breaks, nor anything to be kept for it."""
+    owner, heard = StreamingOwner(), list[Message]()
+    context = Context.__new__(Context)
+    context.dispatcher = cast(Any, LosingDispatcher(is_elsewhere=True))
+    context.forwarder, context.settings = cast(Any, owner), Settings()
+    await calls.attach(context, "connection", heard.append)
+    owner.tell("told", json.loads(encode(Message(MessageKind.STOP, "a" * 32))))
+    assert not owner.has_left
+    lost = Message(MessageKind.LOST)
+    owner.tell(word, json.loads(encode(lost)) if word == "told" else StandingBy("other"))
+    assert owner.has_left
+    assert heard[1:] == [lost]
 
 
 def test_every_function_can_be_awaited() -> None:
