@@ -175,7 +175,7 @@ class RedisStore(Store):
         self._token = ""
         """The token under which ``_last`` and ``_in_doubt`` were committed."""
         self._last = ""
-        """Our last batch as Redis has it: token and number, with ``!`` if it was voided."""
+        """Our last batch as Redis has it: token, number, and a ``!`` for each voided one since."""
         self._in_doubt = ""
         """Token and number of a batch that was sent and whose outcome is unknown."""
         self._completion: asyncio.Task[None] | None = None
@@ -379,7 +379,7 @@ class RedisStore(Store):
         self._in_doubt = ""
         self._check_owned(token, answer)
         if answer[0] == b"void":
-            self._last = f"{current}!"
+            self._last += "!"
             raise StorageFailed("Redis did not apply the batch, and never will")
         self._last = current
         if answer[0] == b"ok":

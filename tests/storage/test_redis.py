@@ -32,6 +32,7 @@ from sanic_dispatch.errors import (
 )
 from sanic_dispatch.storage.record_json import decode_job, decode_worker
 from sanic_dispatch.storage.redis import COMMIT, FORMAT, RedisStore, open_redis
+from sanic_dispatch.storage.redis_connection import RedisRefused, Script
 from sanic_dispatch.storage.store import Stored
 from sanic_dispatch.strict_json import one_object
 from tests.storage.redis_samples import (
@@ -429,6 +430,35 @@ async def test_redis_is_full_when_a_batch_is_repeated(
         await store.commit(batch(3, put(job(3))))
         expected = [job(1), job(2), job(3)] if was_applied else [job(1), job(3)]
         assert (await store.load()).jobs == expected
+
+
+async def test_copies_of_batches_that_were_voided(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of several in a row do nothing, however late; a batch that fails keeps its number."""
+    store = opened()
+    await store.load()
+    run, copies = store._client.run, list[Any]()
+    failures = iter([OutcomeUnknown("no answer"), RedisRefused("OOM it is full")] * 3)
+
+    async def fail(script: Script, *words: Any) -> Any:
+        failure = next(failures, None) if script is COMMIT else None
+        if failure is None:
+            return await run(script, *words)
+        copies.append(words)
+        raise failure
+
+    monkeypatch.setattr(store._client, "run", fail)
+    for number in (1, 2, 3):
+        with pytest.raises(StorageFailed, match="never will"):
+            await commit_surely(store, batch(1, put(job(number))))
+    for copy in copies:
+        assert await run(COMMIT, *copy) in ([b"void"], [b"gap"])
+    await store.commit(batch(1, put(job(4))))
+    for copy in copies:
+        await run(COMMIT, *copy)
+    await store.commit(batch(2, put(job(5))))
+    assert (await store.load()).jobs == [job(4), job(5)]
 
 
 async def test_a_commit_that_is_cancelled(opened: Open) -> None:

@@ -7,7 +7,7 @@ local HISTORY = 5
 local batch = redis.call('HGET', KEYS[1], 'batch')
 if batch ~= ARGV[1] then
   if batch == ARGV[2] then return {'done'} end
-  if batch == ARGV[2] .. '!' then return {'void'} end
+  if batch == ARGV[1] .. '!' then return {'void'} end
   local token, name = unpack(redis.call('HMGET', KEYS[1], 'token', 'name'))
   if token ~= string.match(ARGV[1], '^%S+') then return {'lost', name or ''} end
   return {'gap'}
