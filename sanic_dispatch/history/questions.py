@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import inf, nextafter
+from math import inf, nextafter, ulp
 from typing import NamedTuple
 
 from sanic_dispatch.core.events import EventKind
@@ -104,8 +104,13 @@ def time_in(name: str, text: str) -> float:
 
 
 def _first_shown_as(at_s: float) -> float:
-    """Return the first time that is shown as this one: events have finer times than are shown."""
-    shown_us, first_s = round(at_s * 1e6), at_s - 1e-6
+    """Return the first time that is shown as this one: events have finer times than are shown.
+
+    It is half a microsecond earlier, or as much less as a double is inexact.
+    """
+    shown_us = round(at_s * 1e6)
+    first_s = (shown_us - 0.5) / 1e6
+    first_s -= 4 * ulp(first_s)
     while round(first_s * 1e6) < shown_us:
         first_s = nextafter(first_s, inf)
     return first_s

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf, nextafter
 from typing import Any
 
 import pytest
 
-from sanic_dispatch.core.timestamps import from_rfc3339
+from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.history.event_fields import fields_of
 from sanic_dispatch.history.questions import question_of, span_of
@@ -50,6 +51,15 @@ def test_times_that_are_shown() -> None:
         at = fields_of(event)["at"]
         assert question_of(given(from_=at)).matches(event)
         assert not question_of(given(to=at)).matches(event)
+
+
+@pytest.mark.parametrize("at_s", [0.0, 1e-6, -1e-6, 0.25, 1.0, 3599.5, -7200.0, 1e5 + 3e-6])
+def test_times_around_1970(at_s: float) -> None:
+    """There, where doubles are very close to each other, it takes no longer."""
+    first_s = question_of(given(from_=to_rfc3339(at_s))).from_s
+    assert first_s is not None
+    assert to_rfc3339(first_s) == to_rfc3339(at_s)
+    assert to_rfc3339(nextafter(first_s, -inf)) != to_rfc3339(at_s)
 
 
 def test_a_plus_that_became_a_blank() -> None:
