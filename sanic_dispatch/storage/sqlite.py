@@ -168,7 +168,8 @@ class SqliteFile:
             database.execute("COMMIT")
         except sqlite3.Error as error:
             _roll_back(database)
-            self._outcome_is_unknown = error.sqlite_errorname not in NOT_WRITTEN
+            # an earlier attempt that is unknown may be durable, whatever became of this one
+            self._outcome_is_unknown |= error.sqlite_errorname not in NOT_WRITTEN
             raise self._error_for(error) from error
         self._outcome_is_unknown = False
         self._deleted_n = flushed_n

@@ -17,6 +17,7 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
+from sanic_dispatch.storage import sqlite
 from sanic_dispatch.storage.sqlite import SqliteFile
 from sanic_dispatch.storage.store import Stored
 from tests.storage.samples import Topic, both, filled, in_order, job, load_once, worker
@@ -240,6 +241,27 @@ def test_a_commit_that_fails(name: str, kind: type[Exception], folder: Path) -> 
     store.commit(topic.apply(batch))
     assert (store._opened is before) is (kind is StorageFailed)
     assert in_order(store.load()) == topic.stored()
+    store.close()
+
+
+def test_a_repeat_that_certainly_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outcome stays unknown: the first attempt, whose sync failed, may be durable, as here."""
+    store = SqliteFile(folder / NAME)
+    store.load()
+    real, opened = store._reopen, store._database()
+    monkeypatch.setattr(store, "_opened", FailingConnection(opened, "SQLITE_IOERR_FSYNC"))
+    batch = Topic().put(job(20))
+    with pytest.raises(OutcomeUnknown):
+        store.commit(batch)
+    opened.execute("BEGIN")
+    sqlite._apply_changes(opened, batch.changes)
+    opened.execute("COMMIT")
+    monkeypatch.setattr(store, "_reopen", lambda: FailingConnection(real(), "SQLITE_FULL"))
+    with pytest.raises(OutcomeUnknown):
+        store.commit(batch)
+    monkeypatch.setattr(store, "_reopen", real)
+    store.commit(batch)
+    assert job(20) in store.load().jobs
     store.close()
 
 
