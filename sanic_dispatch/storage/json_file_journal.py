@@ -122,9 +122,9 @@ class JsonFileJournal:
             self._last_n = events[-1].n
 
     def take_back(self) -> None:
-        """Remove the line of the batch that is pending. Raises OutcomeUnknown."""
-        self._pending = 0
-        if self._current is not None:
+        """Remove the line of the batch that is pending, if it has one. Raises OutcomeUnknown."""
+        pending, self._pending = self._pending, 0
+        if self._current is not None and pending:
             self._current.take_back()
 
     def mark(self) -> None:

@@ -172,6 +172,45 @@ def test_a_batch_that_fails(call: str, act: str, tmp_path: Path) -> None:
         assert (stored, kept(files)) == (topic.stored(), happened(topic))
 
 
+def reformatted(folder: Path, files: JsonFiles) -> None:
+    """Have the batch fail that follows an edit in which nothing has changed."""
+    path = folder / "jobs.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert files.refresh()
+    with pytest.MonkeyPatch.context() as patch:
+        Disk(patch, folder).fail("writev")
+        with pytest.raises(StorageFailed):
+            files.commit(Batch(99, (), ()))
+
+
+def test_a_batch_without_a_line_that_fails(tmp_path: Path) -> None:
+    """The batch before it keeps its line, and its mark: with that an edit of it stands."""
+    files, topic = lived(tmp_path / "data")
+    (path,) = journals(tmp_path / "data")
+    before = path.read_bytes()
+    reformatted(tmp_path / "data", files)
+    assert path.read_bytes() == before
+    with pytest.MonkeyPatch.context() as patch:
+        Disk(patch, tmp_path).fail("write", after=1)  # the mark
+        files.commit(topic.apply(topic.with_events(topic.put(job(9)))))
+    reformatted(tmp_path / "data", files)
+    assert kept(started(tmp_path / "data")[0]) == happened(topic)
+
+
+def test_a_journal_without_lines(tmp_path: Path) -> None:
+    """It keeps its head, without which the next start would refuse all lines that follow."""
+    files, topic = started(tmp_path)[0], Topic()
+    batch = topic.with_events(one_of_each(topic))
+    with pytest.MonkeyPatch.context() as patch:
+        Disk(patch, tmp_path).fail("write", after=1)  # the head can be written
+        with pytest.raises(StorageFailed):
+            files.commit(batch)
+    (tmp_path / "jobs.json").write_bytes(b"[ ]")
+    reformatted(tmp_path, files)
+    files.commit(topic.apply(batch))
+    assert kept(started(tmp_path)[0]) == happened(topic)
+
+
 def test_edits_stand_after_a_kill(tmp_path: Path) -> None:
     """What was edited between a kill and the next start is not overwritten by the last batch."""
     files, topic = lived(tmp_path / "data")
