@@ -413,6 +413,8 @@ class SegmentLog(EventLog):
                 if path.exists():
                     self._erase_from(first_n, path, jobs, rest)
             self.snapshots.erase(jobs)
+            if self._fsync and self.files.folder.is_dir():
+                self._has_unsynced_name = True  # a power cut may bring a removed file back
             self._sync_names()
             self.stats.size_bytes = self.files.size_bytes
 

@@ -14,7 +14,9 @@ from sanic_dispatch.storage.segment_files import rebuild_indexes
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.segment_index import index_path
 from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.snapshots import SnapshotRef
 from tests.storage.events import events, payloads, records
+from tests.support.disk_faults import Disk
 from tests.support.leftovers import files_with
 
 LAST_N = 150
@@ -101,6 +103,21 @@ def test_what_a_killed_flush_has_left(log: SegmentLog, tmp_path: Path) -> None:
     left.write_bytes(segments(tmp_path)[-1].read_bytes())
     log.erase(named(26))
     assert not left.exists()
+
+
+def test_what_is_removed_is_gone_after_a_power_cut(
+    log: SegmentLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is synced after the last file is removed, also if no segment is replaced."""
+    folder, order = tmp_path / FOLDER, list[tuple[str, Path | None]]()
+    (job,) = named(99)
+    log.snapshots.put(SnapshotRef(1, 0), job.id.encode())
+    disk = Disk(monkeypatch, tmp_path)
+    disk.before = lambda number, name, path: order.append((name, path))
+    log.erase([job])
+    removed = [at for at, (name, _) in enumerate(order) if name == "unlink"]
+    assert removed
+    assert ("fsync", folder) in order[removed[-1] :]
 
 
 def damage(path: Path, at: int) -> None:
