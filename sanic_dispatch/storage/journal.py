@@ -112,14 +112,19 @@ class BatchRead(NamedTuple):
     """A JSON array of events as the event log keeps them, not decoded: see ``read_events``."""
 
     def read_events(self) -> list[Recorded]:
-        """Decode the events; payloads are those of the records. Raises ValueError."""
+        """Decode the events; payloads are those of the records. Raises ValueError.
+
+        An earlier job may have had the same id, and has another ticket.
+        """
         if not self.events:
             return []
         jobs = {change.id: change.after for change in self.changes}
         found = []
         for event in decode_events(self.events):
             job = jobs.get(event.job)
-            payload = payload_of(event.n, event.event, job) if isinstance(job, Job) else None
+            payload = None
+            if isinstance(job, Job) and job.ticket == event.ticket:
+                payload = payload_of(event.n, event.event, job)
             found.append(recorded_again(event, encode_event(event), payload))
         return found
 

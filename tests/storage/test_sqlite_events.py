@@ -81,6 +81,20 @@ def test_a_kill_before_and_after_a_flush(tmp_path: Path) -> None:
     assert data[:2] == [(1, False), (3, True)]
 
 
+def test_an_earlier_job_with_the_same_id(tmp_path: Path) -> None:
+    """After a kill its events do not have the data of the later one, which may be forgotten."""
+    file, topic = opened(tmp_path), Topic()
+    for record in (job(1), ended := done(held(job(1), worker(1)))):
+        file.commit(topic.apply(topic.with_events(topic.put(record))))
+    file.commit(topic.apply(topic.remove(ended)))
+    file.commit(topic.apply(topic.with_events(topic.put(job(2)._replace(id=ended.id)))))
+    copytree(tmp_path, tmp_path / "killed")
+    again = opened(tmp_path / "killed")
+    assert [(each.n, each.ticket) for each in again.history.payloads()] == [(3, 2)]
+    again.close()
+    file.close()
+
+
 async def test_many_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are many they are moved to a segment, and their rows deleted but for the last."""
     monkeypatch.setattr(segment_log, "FLUSH_EVENTS", 4)
