@@ -99,7 +99,7 @@ def inspect(folder: Path) -> Inspection:
     journals = _inspect_journals(folder, inspection.files, in_use=inspection.in_use)
     inspection.files += journals
     inspection.files += _inspect_segments(folder / FOLDER)
-    if os.path.lexists(folder / DATABASE_NAME):
+    if any(os.path.lexists(folder / name) for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal")):
         inspection.files.append(_inspect_database(folder, in_use=inspection.in_use))
     return inspection
 

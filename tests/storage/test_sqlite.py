@@ -18,6 +18,7 @@ from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage import sqlite
+from sanic_dispatch.storage.check import inspect
 from sanic_dispatch.storage.sqlite import SqliteFile
 from sanic_dispatch.storage.store import Stored
 from tests.storage.samples import Topic, both, filled, in_order, job, load_once, worker
@@ -285,6 +286,8 @@ def test_a_log_without_its_database(crashed: Path) -> None:
     before = names_in(crashed)
     with pytest.raises(NotAQueue, match="is missing, but its write-ahead log is there"):
         SqliteFile(crashed / NAME).load()
+    (report,) = inspect(crashed).files
+    assert (report.file, report.damage) == (NAME, "is missing, but its write-ahead log is there")
     assert names_in(crashed) == before
 
 
