@@ -201,8 +201,10 @@ class SqliteFile:
             self._anchor.check()
             database = self._database()
             database.execute("PRAGMA temp_store = MEMORY")  # no copy in a folder for such files
-            database.execute("VACUUM")
-            _checkpoint_log(self._path, database)
+            try:
+                database.execute("VACUUM")
+            finally:  # without room it fails, and leaves a log that has taken all there was
+                _checkpoint_log(self._path, database)
         except (OSError, NotAQueue, sqlite3.Error) as error:
             raise StorageFailed(f"the database could not be written anew: {error}") from error
 

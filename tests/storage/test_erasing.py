@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import resource
 import shutil
 import threading
 from contextlib import suppress
@@ -294,6 +295,25 @@ async def test_copies_in_the_free_space_of_a_database(tmp_path: Path) -> None:
         await store.commit(topic.apply(topic.put(*(each.without_data() for each in jobs[1::2]))))
         await store.erase([each.ref for each in jobs])
         assert files_with(tmp_path, SECRET) == []
+
+
+async def test_a_database_that_has_no_room_to_be_rewritten(tmp_path: Path) -> None:
+    """It gives back what it has taken, and is rewritten once there is room."""
+    topic, no_limit = Topic(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with opened(both(Mode.SQLITE), tmp_path) as store:
+        await store.load()
+        orders = [order(n, KEPT * 300) for n in range(1, 300)]
+        await store.commit(topic.apply(topic.put(*orders)))
+        await store.erase([])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, no_limit[1]))
+        try:
+            with pytest.raises(StorageFailed):
+                await store.erase([])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
+        assert (tmp_path / "dispatch.sqlite3-wal").stat().st_size == 0
+        await store.erase([])
+        assert len((await store.load()).jobs) == len(orders)
 
 
 @pytest.mark.parametrize("call", ["fdatasync", "fsync", "rename", "unlink", "writev"])
