@@ -76,6 +76,11 @@ class SharedLog(SegmentLog):
                 self.write_epochs(self._epochs)
 
     @property
+    def settled_n(self) -> int:
+        """That of a segment: an event that was only forgotten is in no folder of this topic."""
+        return self._flushed_n if self.files.paths() else 0
+
+    @property
     def is_due(self) -> bool:
         """Whether there are FLUSH_EVENTS that are old enough."""
         events, until_s = self._events, self._now_s() - MIN_AGE_S

@@ -17,7 +17,7 @@ from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.core.tables import Table
 from sanic_dispatch.errors import LostOwnership
 from sanic_dispatch.storage import redis, segment_log, shared_log
-from sanic_dispatch.storage.event_log import Question, Retention, is_good
+from sanic_dispatch.storage.event_log import Epoch, Question, Retention, is_good
 from sanic_dispatch.storage.event_record import (
     LoggedEvent,
     Payload,
@@ -28,6 +28,7 @@ from sanic_dispatch.storage.event_record import (
 from sanic_dispatch.storage.redis import RedisStore
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.shared_log import LOCK_NAME, SharedLog
+from tests.storage.events import records
 from tests.storage.samples import Topic, done, held, job, worker
 from tests.support.disk_faults import Disk
 from tests.support.redis import RedisServer, shared_server
@@ -283,6 +284,16 @@ class SharedLogReader(SharedLog):
     def __init__(self, store: RedisStore) -> None:
         super().__init__(store._segments.files.folder.parent)
         self.load()
+
+
+def test_no_snapshot_beside_another_history(tmp_path: Path) -> None:
+    """Not even once events were forgotten, for which there is no room in memory."""
+    for name, has_room in (("theirs", True), ("ours", False)):
+        log = SharedLog(tmp_path, fsync=False)
+        log.load_shared([Epoch(name, 1, 1.0)], [], [])
+        log.add(records(1, 9))
+        assert log.try_flush(keep=4) is has_room
+        assert log.settled_n == (9 if has_room else 0)
 
 
 async def test_no_room(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
