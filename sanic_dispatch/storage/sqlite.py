@@ -183,6 +183,8 @@ class SqliteFile:
 
     def try_writing(self) -> None:
         """Set the version to the same value, which is a durable transaction."""
+        if self._outcome_is_unknown:  # a log whose sync failed is never synced again
+            raise StorageFailed("nothing can be written: the last transaction's outcome is unknown")
         try:
             self._anchor.check()
             self._database().execute(f"PRAGMA user_version = {VERSION}")

@@ -245,6 +245,20 @@ def test_a_commit_that_fails(name: str, kind: type[Exception], folder: Path) -> 
     store.close()
 
 
+def test_not_ready_while_the_outcome_is_unknown(folder: Path) -> None:
+    """Nothing is written to a log whose sync has failed, until it was opened again."""
+    store, batch = SqliteFile(folder / NAME), Topic().put(job(20))
+    store.load()
+    store._opened = FailingConnection(store._database(), "SQLITE_IOERR_FSYNC")  # type: ignore[assignment]
+    with pytest.raises(OutcomeUnknown):
+        store.commit(batch)
+    with pytest.raises(StorageFailed, match="outcome is unknown"):
+        store.try_writing()
+    store.commit(batch)
+    store.try_writing()
+    store.close()
+
+
 def test_a_repeat_that_certainly_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The outcome stays unknown: the first attempt, whose sync failed, may be durable, as here."""
     store = SqliteFile(folder / NAME)
