@@ -18,6 +18,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import attrgetter
+from os.path import lexists
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, NamedTuple
@@ -389,16 +390,20 @@ class SegmentLog(EventLog):
         paths, retention = self.files.paths(), self._retention
         if len(paths) < 2:
             return False
-        is_old = self._newest_s(paths[0][1]) < self._now_s() - retention.keep_s
+        oldest = paths[0][1]
+        is_old = not lexists(oldest) or self._newest_s(oldest) < self._now_s() - retention.keep_s
         return is_old or self.files.size_bytes > retention.keep_bytes
 
     def _newest_s(self, path: Path) -> float:
         """Return when the last event of a segment was; when it was written if it is damaged.
 
-        Raises OSError.
+        That holds also if it cannot be read. Raises OSError.
         """
-        index = self.files.index(path)
-        return path.stat().st_mtime if index.damage else index.to_s
+        with suppress(OSError):
+            index = self.files.index(path)
+            if not index.damage:
+                return index.to_s
+        return path.stat().st_mtime
 
     def erase(self, jobs: Collection[JobRef], rest: Rest = no_rest) -> None:
         """Erase data and results of these jobs from memory and from all segments. Raises OSError.
@@ -444,15 +449,17 @@ class SegmentLog(EventLog):
         files = self.files
         while self._has_too_many():
             (first_n, path), (next_n, _) = files.paths()[:2]
-            index, newest_s = files.index(path), self._newest_s(path)
+            if not lexists(path):  # somebody has removed it: its events are a hole
+                files.remove(first_n)
+                continue
+            events, newest_s = 0, self._newest_s(path)
+            with suppress(OSError):
+                events = files.index(path).events
             self.write_dropped(next_n - 1)
             files.remove(first_n)
             self.snapshots.remove_before(next_n - 1)
-            self.stats.dropped += index.events
-            _log.info(
-                "history.dropped",
-                events=index.events, until=to_rfc3339(newest_s), file=path.name,
-            )  # fmt: skip
+            self.stats.dropped += events
+            _log.info("history.dropped", events=events, until=to_rfc3339(newest_s), file=path.name)
         self.stats.size_bytes = files.size_bytes
 
     def write_dropped(self, last_n: int) -> None:

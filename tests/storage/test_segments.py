@@ -26,7 +26,7 @@ from sanic_dispatch.storage.event_record import LoggedEvent, encode_event
 from sanic_dispatch.storage.journal import BatchRead
 from sanic_dispatch.storage.segment_files import rebuild_indexes
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
-from sanic_dispatch.storage.segment_index import index_path
+from sanic_dispatch.storage.segment_index import SegmentIndex, index_path
 from sanic_dispatch.storage.segment_log import EventRow, SegmentLog
 from tests.storage.events import event, events, payloads, records
 from tests.support.disk_faults import Disk, Killed
@@ -435,6 +435,42 @@ def test_a_damaged_segment_becomes_too_old(tmp_path: Path) -> None:
     now_s = 1181.0
     log.maintain()
     assert everything(log) == everything(opened(tmp_path)) == events(81, 150)
+
+
+def test_the_oldest_segment_is_gone(tmp_path: Path) -> None:
+    """Somebody has removed it, to make room: that is a hole, and those after it become too old."""
+    filled(tmp_path, 150)
+    now_s = 1100.0
+    log = SegmentLog(tmp_path, retention=Retention(100.0), now_s=lambda: now_s)
+    log.load()
+    segments(tmp_path)[0].unlink()
+    log.add(records(151, 152))
+    assert log.try_flush()
+    assert [hole[:2] for hole in log.find(Question()).holes] == [(1, 40)]
+    now_s = 1181.0
+    log.maintain()
+    assert everything(log) == everything(opened(tmp_path)) == events(81, 152)
+    assert log.find(Question()).holes == []
+
+
+def test_the_oldest_segment_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as old as its file, and goes with those after it."""
+    filled(tmp_path, 150)
+    first = segments(tmp_path)[0]
+    os.utime(first, (1040.0, 1040.0))
+    log = SegmentLog(tmp_path, retention=Retention(100.0), now_s=lambda: 1181.0)
+    log.load()
+    real = log.files.index
+
+    def index(path: Path) -> SegmentIndex:
+        if path == first:
+            raise OSError(5, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(log.files, "index", index)
+    log.maintain()
+    assert everything(log) == everything(opened(tmp_path)) == events(81, 150)
+    assert log.stats.dropped == 40
 
 
 # ---- kills and disks without room
