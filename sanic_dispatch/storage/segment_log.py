@@ -473,7 +473,7 @@ class SegmentLog(EventLog):
         writer, paths = SegmentWriter(rest, self._keeps_payloads), self.files.paths()
         if paths:
             first_n, path = paths[-1]
-            with self.files.opened(path) as segment:
+            with suppress(OSError), self.files.opened(path) as segment:  # else it is gone
                 index = segment.index
                 if (
                     not index.damage
@@ -643,6 +643,8 @@ class SegmentLog(EventLog):
         """Yield the parts of the log without gaps, in order."""
         newest = self._newest()
         for _, path in self.files.paths():
+            if not lexists(path):
+                continue  # its index may still be in memory
             try:
                 index = self.files.index(path)
             except OSError:

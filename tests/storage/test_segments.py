@@ -380,6 +380,22 @@ def test_a_segment_that_is_gone(tmp_path: Path) -> None:
     assert [hole[:2] for hole in opened(tmp_path).find(Question()).holes] == [(1, 80)]
 
 
+@pytest.mark.parametrize("gone", [slice(-1, None), slice(None)], ids=["the last", "all"])
+def test_what_is_gone_while_it_runs(gone: slice, tmp_path: Path) -> None:
+    """It is a hole at once, and later events are moved to a new segment."""
+    filled(tmp_path, 150)
+    log = opened(tmp_path)
+    removed = segments(tmp_path)[gone]
+    for path in removed:
+        path.unlink()
+    first_n = {1: 121, 4: 1}[len(removed)]
+    log.add(records(151, 200))
+    assert log.try_flush()
+    assert opened(tmp_path).find(Question(after=150)).events == events(151, 200)
+    for reader in (log, opened(tmp_path)):
+        assert [hole[:2] for hole in reader.find(Question(limit=200)).holes] == [(first_n, 150)]
+
+
 # ---- retention
 
 
