@@ -79,6 +79,17 @@ async def test_a_proxy_that_finds_no_service(bar: Bar, visitors: Visitors) -> No
     await phone.shows("waiting")
 
 
+async def test_an_order_to_a_proxy_that_finds_no_service(bar: Bar, visitors: Visitors) -> None:
+    """Its 404 is no refusal: the order is kept, and sent again."""
+    phone = await visitors.phone()
+    await phone.page.route("**/submit-job", lambda route: route.fulfill(status=404, body="none"))
+    await phone.order()
+    await phone.shows("unsent")
+    await phone.page.unroute("**/submit-job")
+    await phone.shows("waiting")
+    assert len(await bar.orders()) == 1
+
+
 async def test_an_offline_order_is_sent_once_when_back_online(bar: Bar, visitors: Visitors) -> None:
     """An order made offline is kept over a reload, and sent once."""
     phone = await visitors.phone()

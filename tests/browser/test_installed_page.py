@@ -17,6 +17,7 @@ from tests.browser.pages import BoardPage, OrderPage
 from tests.browser.served_bar import Bar, open_bar
 from tests.browser.service_worker import is_kept
 from tests.browser.visitors import EVERYBODY, PHONE, Visitors
+from tests.support.proxy import NO_SERVER, NOT_HERE
 from tests.support.server import eventually
 
 KEPT_PAGES = """async () => (await caches.keys()).filter((name) => name.startsWith('page '))"""
@@ -90,11 +91,13 @@ async def test_an_order_without_the_bar(bar: Bar, visitors: Visitors) -> None:
     await expect(phone.banner).to_be_hidden()
 
 
-async def test_the_form_without_the_bar(bar: Bar, visitors: Visitors) -> None:
+@pytest.mark.parametrize("no_server", [NO_SERVER, NOT_HERE], ids=["502", "404"])
+async def test_the_form_without_the_bar(bar: Bar, visitors: Visitors, no_server: bytes) -> None:
     """Somebody who opens the page without a network can fill the form in: it is sent later."""
     visitors.expect_network_errors = True
     phone = await visitors.phone("?drink=mojito")
     await is_kept(phone.page)
+    bar.proxy.no_server = no_server
     bar.proxy.is_broken = True
     await phone.open("?drink=lemonade")
     await phone.is_loaded()

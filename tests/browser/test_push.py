@@ -319,7 +319,7 @@ async def test_a_bar_that_gives_no_key(
     asked = asyncio.Event()
 
     async def refuse(route: Route) -> None:
-        await route.fulfill(status=status, json={})
+        await route.fulfill(status=status, body="{}", content_type="application/problem+json")
         asked.set()
 
     await phone.page.route("**/push/key", refuse)

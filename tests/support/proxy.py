@@ -76,7 +76,8 @@ class Proxy(Relay):
         self.requests: list[str] = []
         self.is_online = True
         self.is_broken = False
-        """Whether it does not reach the server: it answers 502."""
+        """Whether it does not reach the server: it answers with ``no_server``."""
+        self.no_server = NO_SERVER
         self.refuses_upgrades = False
         self.loses_answer_to: str | None = None
         """The beginning of the next request whose answer is lost."""
@@ -135,7 +136,7 @@ class Proxy(Relay):
         if not request.target.startswith(self.prefix):
             return NOT_HERE
         if self.is_broken:
-            return NO_SERVER
+            return self.no_server
         return REFUSED if request.is_upgrade and self.refuses_upgrades else None
 
     async def _pass(self, request: Request, link: Link) -> None:

@@ -1,4 +1,5 @@
 /** The order page as it is kept for when the bar cannot be reached. For the service worker. */
+import { isFromProxy } from '../shared/http.js';
 
 /** The address of the order page. */
 export const PAGE = new URL('order_drink.html', location);
@@ -49,7 +50,7 @@ export async function find(request) {
  */
 export async function load(event) {
   const fresh = Promise.resolve(event.preloadResponse).then((preloaded) => preloaded ?? fetch(event.request));
-  const isFine = fresh.then(({ status }) => status < 500, () => false);
+  const isFine = fresh.then((answer) => answer.status < 500 && !isFromProxy(answer), () => false);
   event.waitUntil(isFine);
   const kept = await Promise.race([isFine, after(PATIENCE_MS)]) ? null : await find(PAGE);
   return { answer: kept ?? await fresh, isKept: Boolean(kept) };

@@ -22,6 +22,11 @@ export class Problem extends Error {
 /** Whether a request that was answered with this status may succeed later. */
 export const isTemporary = (status) => TEMPORARY.includes(status) || status >= 500;
 
+/** Whether an answer is a proxy's that finds no service, as while that is restarted. */
+export const isFromProxy = ({ status, headers }) => (
+  status === 404 && !headers.get('Content-Type')?.startsWith('application/problem+json')
+);
+
 /**
  * Send a request to the service.
  * @param {string} path relative to the service, e.g. `submit-job`
@@ -32,6 +37,7 @@ export const isTemporary = (status) => TEMPORARY.includes(status) || status >= 5
 export async function call(path, options, timeout_ms = TIMEOUT_MS) {
   const answer = await fetchFromService(path, options, timeout_ms);
   if (answer.ok) return answer;
+  if (isFromProxy(answer)) throw new Problem(0);
   const { detail, title } = await answer.json().catch(() => ({}));
   throw new Problem(answer.status, String(detail ?? title ?? ''), Number(answer.headers.get('Retry-After')) || 0);
 }
