@@ -109,6 +109,23 @@ async def test_the_form_without_the_bar(bar: Bar, visitors: Visitors, no_server:
     await phone.shows("waiting")
 
 
+async def test_a_menu_with_a_missing_picture(browser: Browser, tmp_path: Path) -> None:
+    """The page is kept all the same, with the picture of drinks that have none."""
+    menu = tmp_path / "menu.json"
+    menu.write_text('{"drinks":[{"id":"mint","name":"Mint","image":"img/drinks/nothing.svg"}]}')
+    async with open_bar(menu=menu) as bar:
+        visitors = Visitors(browser, bar.proxy)
+        visitors.expect_network_errors = True
+        phone = await visitors.phone()
+        await is_kept(phone.page)
+        bar.proxy.is_broken = True
+        await phone.page.reload()
+        await expect(phone.page.locator("#drinks b")).to_have_text("Mint")
+        await has_all_pictures(phone.page)
+        await visitors.leave()
+        assert visitors.complaints == []
+
+
 async def test_another_language_without_the_bar(bar: Bar, visitors: Visitors) -> None:
     """As of an app, which starts in the phone's language, not in that of the bar's QR code."""
     visitors.expect_network_errors = True

@@ -31,6 +31,8 @@ function linkManifest() {
 async function loaded() {
   await Promise.allSettled([...document.images].map((image) => image.decode()));
   const [folder, menu] = [new URL('./', document.baseURI).href, serviceUrl('menu').href];
-  const urls = performance.getEntriesByType('resource').map(({ name }) => name);
+  // The menu may name a picture that the bar does not have; the page shows another one in its place.
+  const found = performance.getEntriesByType('resource').filter(({ responseStatus }) => responseStatus !== 404);
+  const urls = found.map(({ name }) => name);
   return [...new Set(urls.filter((url) => url.startsWith(folder) || url === menu))];
 }

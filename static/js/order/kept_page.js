@@ -6,7 +6,7 @@ export const PAGE = new URL('order_drink.html', location);
 
 /** What a page may not have loaded by then: itself without a query, the other language, pictures of what comes later. */
 const OTHERS = [
-  'order_drink.html', 'img/robot-sad.svg',
+  'order_drink.html', 'img/robot-sad.svg', 'img/drinks/drink.svg',
   'js/shared/words/de.js', 'js/shared/words/en.js', 'js/order/words/de.js', 'js/order/words/en.js',
 ].map((path) => new URL(path, location));
 
