@@ -40,6 +40,15 @@ async def test_the_operators_menu(browser: Browser, tmp_path: Path, locale: str,
         assert visitors.complaints == []
 
 
+async def test_a_menu_that_cannot_be_had(visitors: Visitors) -> None:
+    """Pages open with the built-in menu, whatever a proxy says in place of the service."""
+    visitors.expect_network_errors = True
+    phone = await visitors.newcomer()
+    await phone.page.route("**/menu", lambda route: route.fulfill(status=503, json={"error": ""}))
+    await phone.open()
+    await phone.place()
+
+
 NOT_MADE = {
     "en-GB": "No robot can make this right now",
     "de-DE": "Das macht hier gerade kein Roboter",

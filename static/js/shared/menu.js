@@ -52,6 +52,7 @@ export const drinkImage = (text) => find(text)?.image ?? NO_PICTURE;
 
 async function fetchMenu() {
   const answer = await fetch(serviceUrl('menu'), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  if (!answer.ok) throw answer;
   return (await answer.json()).drinks;
 }
 
