@@ -2,7 +2,7 @@ import { lang } from '../shared/i18n.js';
 
 const named = new Intl.DateTimeFormat(lang, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 const brief = new Intl.DateTimeFormat(lang, { weekday: 'short', day: 'numeric', month: 'short' });
-const hourly = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', hour12: false });
+const hourly = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const two = (n) => String(n).padStart(2, '0');
 
 /** The local day of a moment (Unix seconds), as a date field has it: `2024-11-24`. */

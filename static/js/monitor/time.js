@@ -1,7 +1,7 @@
 import { lang } from '../shared/i18n.js';
 import { el, say } from '../shared/dom.js';
 
-const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 const two = (n) => String(n).padStart(2, '0');
 
 /** Format seconds: `0:42`, `12:05`, `3:04:05`. */

@@ -12,7 +12,7 @@ import { share } from './share.js';
 import { headline, news, renderTicket } from './ticket.js';
 import { isUnderWay, TrackedOrder } from './tracked_order.js';
 
-const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', hour12: false });
+const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const TICK_MS = 10_000;
 const LOUD = ['done', 'failed', 'rejected'];
 /** The bar may not have these orders. */

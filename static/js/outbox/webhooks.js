@@ -2,7 +2,7 @@ import { el } from '../shared/dom.js';
 import { lang, t } from '../shared/i18n.js';
 import { small, stateCell } from './destination_table.js';
 
-const moment = new Intl.DateTimeFormat(lang, { dateStyle: 'medium', timeStyle: 'medium', hour12: false });
+const moment = new Intl.DateTimeFormat(lang, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' });
 const timeOf = (iso) => moment.format(Date.parse(iso));
 
 /** Webhooks, for a DestinationTable. */

@@ -13,7 +13,7 @@ const MINUTE_S = 60;
 const NEAR_S = 1;
 const UNAUTHORIZED = 4401;
 
-const moments = new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium', hour12: false });
+const moments = new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium', hourCycle: 'h23' });
 
 /** Load the texts and the style of the rewound monitor. @param {object} context that of the monitor */
 export async function openRewind(context) {
