@@ -76,6 +76,18 @@ async def test_nothing_can_be_done_to_the_past(bar: Bar, visitors: Visitors) -> 
     await expect(monitor.button("Pause")).to_be_visible()
 
 
+async def test_skip_links_stay_in_the_past(bar: Bar, visitors: Visitors) -> None:
+    """They lead to the robots, orders and events of that moment."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await look_at(monitor, 60)
+    await expect(monitor.rewound).to_contain_text("18:01:00")
+    await monitor.page.get_by_role("link", name="Orders", exact=True).press("Enter")
+    await expect(monitor.page.locator("#orders-title")).to_be_focused()
+    await expect(monitor.badge).to_have_text("Past")
+    await expect(monitor.rewound).to_contain_text("18:01:00")
+
+
 async def test_the_slider(bar: Bar, visitors: Visitors) -> None:
     """It goes over the kept history, by the keyboard second by second; the field takes a time."""
     await begin(bar)

@@ -38,6 +38,7 @@ export class Views {
   constructor(context) {
     this.#context = context;
     addEventListener('hashchange', () => { if (this.#isOpen) this.#show(); });
+    $('skip').onclick = (event) => skip(event);
   }
 
   /** The part of the page that the address names; of a single topic there is no overview. */
@@ -111,6 +112,14 @@ export class Views {
     this.#shown?.leave?.();
     this.#shown = null;
   }
+}
+
+// The address stays: it says which view this is, and of which moment.
+function skip(event) {
+  const { hash } = event.target;
+  if (!hash) return;
+  event.preventDefault();
+  $(hash.slice(1)).focus();
 }
 
 function markCurrent(nav, name) {
