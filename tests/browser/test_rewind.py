@@ -150,6 +150,22 @@ async def test_play_is_pressed_early(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.workers).to_have_count(1)
 
 
+async def test_out_and_in_again_while_asking(bar: Bar, visitors: Visitors) -> None:
+    """What comes too late for the first visit is not shown in the second one, which asks again."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    answered = await hold_back(monitor.page, "**/state?*")
+    await look_at(monitor, 60)
+    await expect(monitor.page.get_by_role("slider", name="Moment")).to_be_enabled()
+    await monitor.page.keyboard.press("Escape")
+    await monitor.is_live()
+    async with monitor.page.expect_response("**/operator/events?*"):
+        await look_at(monitor, 60)
+    answered.set()
+    await expect(monitor.rewound).to_contain_text("18:01:00")
+    await expect(monitor.tile("waiting")).to_have_text("1")
+
+
 async def test_playing_without_websockets(bar: Bar, visitors: Visitors) -> None:
     """Where websockets are blocked, the frames come as an event stream."""
     visitors.expect_network_errors = True

@@ -32,7 +32,7 @@ class Rewind {
   /** Settles when the moment that is asked for is shown; null while none is asked for. */
   #looking = null;
   #isPlaying = false;
-  #player = new Player(() => this.#heard(), (code) => this.#ended(code));
+  #player = this.#newPlayer();
   #mark = el('h2', { id: 'rewind-title', tabIndex: -1 });
   #status = el('p', { className: 'hint', role: 'status' });
   #wrong = el('p', { className: 'refused', role: 'alert' });
@@ -105,11 +105,20 @@ class Rewind {
     this.isShown = false;
     this.#wanted = null;
     this.#stop();
-    this.#player = new Player(() => this.#heard(), (code) => this.#ended(code));
+    this.#player = this.#newPlayer();
     this.#node.remove();
     delete document.body.dataset.past;
     $('title').focus({ preventScroll: true });
     this.#context.changed();
+  }
+
+  // What is answered after the past was left is not shown, not even if it was entered again.
+  #newPlayer() {
+    const player = new Player(
+      () => { if (player === this.#player) this.#heard(); },
+      (code) => { if (player === this.#player) this.#ended(code); },
+    );
+    return player;
   }
 
   /** The moment that is shown, or is asked for, or could not be shown. */
@@ -156,9 +165,10 @@ class Rewind {
     const waiting = setTimeout(() => say(this.#status, t('rewind.asking')), 500);
     while (this.#wanted !== null && this.isShown) {
       const asked = this.#wanted;
-      try {
-        await this.#player.look(asked);
-      } catch (problem) {
+      const player = this.#player;
+      const problem = await player.look(asked).then(() => null, (reason) => reason);
+      if (player !== this.#player) continue; // the past was left meanwhile
+      if (problem) {
         this.#refused = asked;
         this.#stop();
         this.#fail(problem);
