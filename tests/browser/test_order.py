@@ -255,6 +255,22 @@ async def test_too_late_to_cancel(bar: Bar, visitors: Visitors) -> None:
     await phone.shows("done")
 
 
+async def test_it_is_not_too_late_once_the_order_is_back(bar: Bar, visitors: Visitors) -> None:
+    """An order that comes back from its robot waits, and can be cancelled after all."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone()
+    await phone.place()
+    await phone.button("Cancel").click()
+    bar.begin()
+    await phone.shows("assigned")
+    await phone.button("Yes, cancel it").click()
+    await expect(phone.note).to_contain_text("Too late to cancel")
+    await bar.service.app.ctx.dispatcher.operator.pause("")
+    await bar.put_back(await phone.order_id())
+    await expect(phone.headline).to_have_text("Waiting for the bar")
+    await expect(phone.note).to_be_hidden()
+
+
 async def test_how_far_the_robot_is(bar: Bar, visitors: Visitors) -> None:
     """The page shows a bar and the robot's words; they are read out with each quarter only."""
     await bar.robot()

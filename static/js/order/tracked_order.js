@@ -143,6 +143,8 @@ export class TrackedOrder {
 
   #learn(entry) {
     const { n, name, logo, drink, state, cancelling = false } = entry;
+    // It came back from its robot: now it is not too late.
+    if (state === 'waiting' && this.order.state === 'assigned') this.#obstacle = '';
     if (this.#connection.status === 'live') this.order.last = { at: Date.now(), entry };
     Object.assign(this.order, { n, state }, this.order.key ? {} : { name, logo, drink });
     // What became of it is told after it is over, also after a reload.
