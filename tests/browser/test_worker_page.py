@@ -102,6 +102,21 @@ async def test_a_reload_in_the_middle_of_an_order(bar: Bar, visitors: Visitors) 
     assert (await bar.service.job(job_id))["state"] == "done"
 
 
+async def test_two_people_in_two_tabs(bar: Bar, visitors: Visitors) -> None:
+    """After a reload each tab goes on as the person who began there."""
+    tablet = await at_work(visitors, "Ada")
+    other = WorkerPage(await tablet.page.context.new_page(), tablet.base_url)
+    await other.open(LINK)
+    await other.start("Ben")
+    await other.is_connected()
+    await tablet.page.reload()
+    await tablet.is_connected()
+    await expect(tablet.page.locator("#who")).to_have_text("Ada")
+    await bar.order("Guest", "Other guest")
+    await tablet.shows("offered")
+    await other.shows("offered")
+
+
 @pytest.mark.parametrize("logo", ["valueOf", {"toString": 1}])
 async def test_a_logo_that_is_none(bar: Bar, visitors: Visitors, logo: Any) -> None:
     """It is an order as any other."""

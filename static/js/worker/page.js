@@ -6,7 +6,7 @@ import { keepToken, takeToken } from '../shared/token.js';
 import { keepScreenOn } from '../shared/wake_lock.js';
 import { followLine } from './next_orders.js';
 import { OrderCard } from './order_card.js';
-import { askWhoWorks, lastChoice, wasAtWork } from './set_up.js';
+import { askWhoWorks, choiceAtWork } from './set_up.js';
 import { Shift } from './shift.js';
 
 const UNAUTHORIZED = 401;
@@ -42,7 +42,7 @@ let choose = () => {};
 
 async function work() {
   let why = {};
-  let choice = wasAtWork() ? lastChoice() : null;
+  let choice = choiceAtWork();
   for (;;) {
     choice ??= await askWhoWorks(menu, why);
     why = {};

@@ -6,7 +6,7 @@ import { keepToken, tokenOf } from '../shared/token.js';
 /** @typedef {{name: string, drinks: string[]}} Choice */
 
 /** The choice that was made last on this device. @returns {Choice} */
-export const lastChoice = () => recall('worker', { name: '', drinks: [] });
+const lastChoice = () => recall('worker', { name: '', drinks: [] });
 
 /**
  * Ask who works here, and what they make.
@@ -33,6 +33,7 @@ export function askWhoWorks(menu, { problem = '', needsToken = false }) {
       const chosen = [...$('drinks').querySelectorAll(':checked')].map(({ value }) => value);
       const choice = { name: $('name').value.trim(), drinks: chosen };
       keep('worker', choice);
+      keepToken('worker-choice', JSON.stringify(choice));
       resolve(choice);
     };
   });
@@ -45,5 +46,9 @@ function card({ id, name }, checked) {
   return el('label', {}, box, el('span', { className: 'card' }, picture, el('b', {}, name)));
 }
 
-/** Whether this tab was at work when it was left: then it goes on. */
-export const wasAtWork = () => Boolean(tokenOf('worker-session') && lastChoice().name);
+/** Who was at work in this tab when it was left, and goes on; null if nobody was. @returns {Choice|null} */
+export function choiceAtWork() {
+  // Not the last choice of this device: in another tab it may be somebody else who works.
+  const choice = tokenOf('worker-choice');
+  return tokenOf('worker-session') && choice ? JSON.parse(choice) : null;
+}
