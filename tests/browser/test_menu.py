@@ -40,6 +40,22 @@ async def test_the_operators_menu(browser: Browser, tmp_path: Path, locale: str,
         assert visitors.complaints == []
 
 
+async def test_a_missing_picture(browser: Browser, tmp_path: Path) -> None:
+    """The form and the order show the picture of drinks that have none."""
+    path = tmp_path / "menu.json"
+    path.write_text(ujson.dumps(MENU))
+    async with open_bar(menu=path) as bar:
+        visitors = Visitors(browser, bar.proxy)
+        visitors.expect_network_errors = True
+        phone = await visitors.phone()
+        no_picture = "img/drinks/drink.svg"
+        await expect(phone.page.locator("#drinks img").last).to_have_attribute("src", no_picture)
+        await phone.place("Mint <b>")
+        for picture in await phone.page.locator("#ticket .drink").all():
+            await expect(picture).to_have_attribute("src", no_picture)
+        await visitors.leave()
+
+
 async def test_a_menu_that_cannot_be_had(visitors: Visitors) -> None:
     """Pages open with the built-in menu, whatever a proxy says in place of the service."""
     visitors.expect_network_errors = True

@@ -76,7 +76,7 @@ function choice(form) {
 
 function drinkCard({ id, name, description = '' }) {
   const picture = el('img', { src: drinkImage(id), alt: '', width: 72, height: 72 });
-  picture.onerror = () => { picture.onerror = null; picture.src = NO_PICTURE; };
+  picture.onerror = () => { picture.onerror = null; picture.src = NO_PICTURE; delete find(id).image; };
   const texts = [el('b', {}, name), el('small', {}, description), el('small', { className: 'reason' }, t('notMade'))];
   const node = card('drink', id, picture, ...texts);
   // Not `disabled`: the keyboard and screen readers pass over that, and over the reason.
