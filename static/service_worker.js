@@ -32,7 +32,8 @@ const isOfPage = ({ url }) => url.startsWith(new URL('./', PAGE)) || url === Str
 
 self.addEventListener('message', (event) => {
   const { keep, notice } = event.data;
-  if (keep) event.waitUntil(keepPage(keep));
+  // A page that was opened from what is kept is not newer, and the bar may have a new version by now.
+  if (keep && !kept.has(event.source.id)) event.waitUntil(keepPage(keep));
   if (notice) event.waitUntil(notify(notice));
 });
 

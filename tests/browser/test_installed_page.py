@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -185,6 +186,21 @@ async def test_a_new_version(browser: Browser, tmp_path: Path) -> None:
         await phone.shows("waiting")
         await visitors.leave()
         assert visitors.complaints == []
+
+
+async def test_a_kept_page_is_not_kept_again(bar: Bar, visitors: Visitors) -> None:
+    """Its files are those of an old version; with the bar's new page they would not fit."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone()
+    await is_kept(phone.page)
+    kept = await phone.page.evaluate(KEPT_PAGES)
+    bar.proxy.is_broken = True
+    await phone.page.reload()
+    await phone.is_loaded()
+    bar.proxy.is_broken = False
+    await phone.page.evaluate("navigator.serviceWorker.controller.postMessage({ keep: [] })")
+    await asyncio.sleep(1.0)
+    assert await phone.page.evaluate(KEPT_PAGES) == kept
 
 
 async def test_other_pages_are_left_alone(bar: Bar, visitors: Visitors) -> None:
