@@ -24,6 +24,22 @@ SPANS = """async ([events, now]) => {
     return lanesOf(spansOf(events, now)).map((lane) => lane.map(shown));
 }"""
 
+SAID_OF_ONE = """async (code) => {
+    const load = async (folder) => (await import(`./js/${folder}/words/${code}.js`)).words;
+    const [{ history, statistics }, { chart }] = [await load('history'), await load('monitor')];
+    const gaps = [history.hole(1, '', ''), history.moreGaps(1)];
+    return [...gaps, statistics.counts(1, 1), chart.counts(1, 1)];
+}"""
+"""Returns what the texts with numbers say of one."""
+
+
+async def test_one_of_something(visitors: Visitors) -> None:
+    """It is no plural."""
+    monitor = await visitors.operator()
+    for code, plurals in (("en", "events|gaps|orders|were"), ("de", "Ereignisse|Lücken|wurden")):
+        said = " ".join(await monitor.page.evaluate(SAID_OF_ONE, code))
+        assert not re.search(plurals, said), said
+
 
 async def test_an_orders_whole_way(bar: Bar, visitors: Visitors) -> None:
     """Each step with its time, robot and reason, every attempt, and how long it was what."""

@@ -9,9 +9,9 @@ export const words = {
     tooLong: 'Der Dienst kann das gerade nicht beantworten. Wähle weniger Tage oder versuche es später noch einmal.',
 
     // Was fehlen kann
-    hole: (n, from, to) => `${n} Ereignisse konnten nicht gespeichert werden, von ${from} bis ${to}.`,
+    hole: (n, from, to) => `${n === 1 ? '1 Ereignis konnte' : `${n} Ereignisse konnten`} nicht gespeichert werden, von ${from} bis ${to}.`,
     damage: (file, byte, why) => `Vielleicht fehlen Ereignisse: Die Datei ${file} ist ab Byte ${byte} beschädigt (${why}).`,
-    moreGaps: (n) => `Und ${n} weitere Lücken.`,
+    moreGaps: (n) => (n === 1 ? 'Und 1 weitere Lücke.' : `Und ${n} weitere Lücken.`),
     cut: 'Was davor war, ist nicht mehr gespeichert.',
 
     // Gefundene Ereignisse
@@ -62,7 +62,7 @@ export const words = {
     by: { hour: 'Stunde', drink: 'Drink', robot: 'Roboter' },
     days: (first, last) => `${first} bis ${last}`,
     nothing: 'Keine Bestellungen in diesem Zeitraum.',
-    counts: (arrived, done) => `${arrived} Bestellungen gingen ein, ${done} wurden ausgegeben.`,
+    counts: (arrived, done) => `${arrived === 1 ? '1 Bestellung ging' : `${arrived} Bestellungen gingen`} ein, ${done} ${done === 1 ? 'wurde' : 'wurden'} ausgegeben.`,
     best: (at, done) => `Die meisten wurden in der Stunde ab ${at} ausgegeben: ${done}.`,
     given: 'Zugeteilt',
     done: 'Ausgegeben',

@@ -9,9 +9,9 @@ export const words = {
     tooLong: 'The service cannot answer this now. Ask for fewer days, or try again later.',
 
     // What may be missing
-    hole: (n, from, to) => `${n} events could not be stored, from ${from} to ${to}.`,
+    hole: (n, from, to) => `${n === 1 ? '1 event' : `${n} events`} could not be stored, from ${from} to ${to}.`,
     damage: (file, byte, why) => `Some events may be missing: the file ${file} is damaged at byte ${byte} (${why}).`,
-    moreGaps: (n) => `And ${n} more gaps.`,
+    moreGaps: (n) => (n === 1 ? 'And 1 more gap.' : `And ${n} more gaps.`),
     cut: 'Anything earlier is no longer stored.',
 
     // Events that were found
@@ -62,7 +62,7 @@ export const words = {
     by: { hour: 'Hour', drink: 'Drink', robot: 'Robot' },
     days: (first, last) => `${first} to ${last}`,
     nothing: 'No orders in this time span.',
-    counts: (arrived, done) => `${arrived} orders were received and ${done} were served.`,
+    counts: (arrived, done) => `${arrived === 1 ? '1 order was' : `${arrived} orders were`} received and ${done} ${done === 1 ? 'was' : 'were'} served.`,
     best: (at, done) => `Most were served in the hour from ${at}: ${done}.`,
     given: 'Assigned',
     done: 'Served',

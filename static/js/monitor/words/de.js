@@ -44,7 +44,7 @@ export const words = {
   arrived: 'Eingegangen',
   done: 'Ausgegeben',
   chart: {
-    counts: (arrived, done) => `In der letzten Stunde gingen ${arrived} Bestellungen ein, ${done} wurden ausgegeben.`,
+    counts: (arrived, done) => `In der letzten Stunde ${arrived === 1 ? 'ging 1 Bestellung' : `gingen ${arrived} Bestellungen`} ein, ${done} ${done === 1 ? 'wurde' : 'wurden'} ausgegeben.`,
     last: (p50, p90) => `Zuletzt lag die Wartezeit auf einen Roboter im Median bei ${p50} Minuten, 90 % warteten kürzer als ${p90}.`,
     nothing: 'Keine Bestellungen in der letzten Stunde',
     ago: (n) => `−${n} min`,

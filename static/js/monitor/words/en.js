@@ -44,7 +44,7 @@ export const words = {
   arrived: 'Received',
   done: 'Served',
   chart: {
-    counts: (arrived, done) => `In the last hour, ${arrived} orders were received and ${done} were served.`,
+    counts: (arrived, done) => `In the last hour, ${arrived === 1 ? '1 order was' : `${arrived} orders were`} received and ${done} ${done === 1 ? 'was' : 'were'} served.`,
     last: (p50, p90) => `Most recently, the median wait for a robot was ${p50} minutes, and 90 % waited less than ${p90}.`,
     nothing: 'No orders in the last hour',
     ago: (n) => `−${n} min`,
