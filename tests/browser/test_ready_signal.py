@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.async_api import expect
 
 from tests.browser.served_bar import Bar
@@ -89,6 +91,25 @@ async def test_an_order_is_followed_without_any_of_it(bar: Bar, visitors: Visito
                                      + await phone.order_id())  # fmt: skip
     robot.finish()
     await phone.shows("done")
+
+
+async def test_a_link_that_is_shown_goes_with_its_order(visitors: Visitors) -> None:
+    """Another order of the same phone is not shown above it."""
+    phone = await visitors.newcomer()
+    await phone.page.add_init_script(
+        "for (const name of ['share', 'clipboard'])"
+        " Object.defineProperty(navigator, name, { value: undefined });"
+    )
+    await phone.open()
+    await phone.place(name="Ann")
+    await phone.button("Order another").click()
+    await phone.place(name="Ben")
+    link = phone.page.get_by_label("Link to this order")
+    await phone.button("Share").click()
+    await expect(link).to_have_value(re.compile(f"order={await phone.order_id()}$"))
+    await phone.tabs.last.click()
+    await expect(phone.number).to_have_text("1")
+    await expect(link).to_be_hidden()
 
 
 async def test_a_link_is_copied(visitors: Visitors) -> None:

@@ -12,7 +12,7 @@ export async function share(id) {
     await navigator.clipboard.writeText(url);
     sayCopied();
   } catch {
-    offer(url);
+    offer(id, url);
   }
 }
 
@@ -21,8 +21,9 @@ function sayCopied() {
   setTimeout(() => say($('share'), t('share')), SAID_MS);
 }
 
-function offer(url) {
+function offer(id, url) {
   const field = $('share-link');
+  field.dataset.order = id;
   field.value = url;
   field.hidden = false;
   field.select();

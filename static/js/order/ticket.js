@@ -143,12 +143,12 @@ function renderSteps(tracked) {
 }
 
 function renderButtons(tracked, notifier) {
-  const { phase } = tracked;
+  const { phase, order } = tracked;
   const offered = (BUTTONS[phase] ?? []).filter((id) => ALLOWED[id]?.(tracked, notifier) ?? true);
   for (const button of $('ticket').querySelectorAll('button')) button.hidden = !offered.includes(button.id);
   say($('another'), t(FELL_THROUGH.includes(phase) ? 'again' : 'another'));
   $('another').classList.toggle('primary', phase === 'done' || FELL_THROUGH.includes(phase));
-  $('share-link').hidden ||= !offered.includes('share');
+  $('share-link').hidden ||= !offered.includes('share') || $('share-link').dataset.order !== order.id;
 }
 
 // Only the phone that placed an order has its key: a shared link cannot cancel it.
