@@ -76,6 +76,21 @@ async def test_nothing_can_be_done_to_the_past(bar: Bar, visitors: Visitors) -> 
     await expect(monitor.button("Pause")).to_be_visible()
 
 
+async def test_a_paused_log_is_that_of_its_time(bar: Bar, visitors: Visitors) -> None:
+    """A pause ends with the view: no other moment shows what was paused in this one."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await expect(monitor.events).not_to_have_count(0)
+    await monitor.button("Pause the log").click()
+    await look_at(monitor, 135)
+    await expect(monitor.events.first).to_contain_text("the glass broke")
+    await monitor.button("Pause the log").click()
+    await monitor.page.keyboard.press("Escape")
+    await monitor.is_live()
+    await expect(monitor.events.first).not_to_contain_text("the glass broke")
+    await expect(monitor.button("Pause the log")).to_be_visible()
+
+
 async def test_skip_links_stay_in_the_past(bar: Bar, visitors: Visitors) -> None:
     """They lead to the robots, orders and events of that moment."""
     await begin(bar)

@@ -9,6 +9,7 @@ export class EventLog {
   #model = { log: [], twins: new Set() };
   /** The events at the moment of pausing, or null. */
   #held = null;
+  #isPast = false;
   #rows = new Rows($('events'), (event) => this.#row(event), $('log-title'));
 
   constructor() {
@@ -18,7 +19,13 @@ export class EventLog {
     $('hold').onclick = () => { this.#held = this.#held ? null : this.#model.log; this.#render(); };
   }
 
-  show(model) {
+  /**
+   * @param {object} model that of the monitor
+   * @param {boolean} isPast whether it is of an earlier moment: what is paused in the present is not shown then
+   */
+  show(model, isPast) {
+    if (isPast !== this.#isPast) this.#held = null;
+    this.#isPast = isPast;
     this.#model = model;
     this.#render();
   }

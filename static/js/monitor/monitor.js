@@ -122,7 +122,7 @@ export class Monitor {
     renderTiles($('tiles'), numbersOf(model));
     this.#workers.show(model);
     this.#orders.show(model);
-    this.#log.show(model);
+    this.#log.show(model, this.#operator.isIdle);
     this.#chart.show(model.minutes, now);
     tick(now);
   }
