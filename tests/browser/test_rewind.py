@@ -165,6 +165,23 @@ async def test_play_is_pressed_early(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.workers).to_have_count(1)
 
 
+async def test_playing_in_safari(bar: Bar, visitors: Visitors) -> None:
+    """There the address cannot be changed as often as moments are shown; they are all the same."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await look_at(monitor, 60)
+    await expect(monitor.rewound).to_contain_text("18:01:00")
+    await monitor.page.evaluate(
+        "() => { history.replaceState = () => { throw new DOMException('', 'SecurityError'); }; }"
+    )
+    await monitor.page.get_by_label("Speed").select_option("10")
+    await monitor.button("Play").click()
+    await expect(monitor.workers).to_have_count(1)
+    await monitor.button("Stop").click()
+    await monitor.button("−1 min").click()
+    await expect(monitor.workers).to_have_count(0)
+
+
 async def test_out_and_in_again_while_asking(bar: Bar, visitors: Visitors) -> None:
     """What comes too late for the first visit is not shown in the second one, which asks again."""
     await begin(bar)

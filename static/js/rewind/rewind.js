@@ -214,10 +214,16 @@ class Rewind {
       location.hash = addressOf('now');
       return;
     }
-    // The address of the second that is shown, so that it can be shared; not one for each in the history.
-    history.replaceState(null, '', addressOf('rewind', { at: isoOf(this.now) }));
+    this.#address();
     this.#describe(this.now);
     this.#context.changed();
+  }
+
+  // The address of the second that is shown, so that it can be shared; not one for each in the history.
+  #address() {
+    try {
+      history.replaceState(null, '', addressOf('rewind', { at: isoOf(this.now) }));
+    } catch { /* Safari takes no more than 100 in some seconds: the next one is right again */ }
   }
 
   #describe(moment) {
