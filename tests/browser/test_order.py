@@ -30,7 +30,8 @@ OPEN_FROM_NOTIFICATION = """(id) => navigator.serviceWorker.dispatchEvent(
 
 KEPT_ORDERS = """async () => {
     const minutesAgo = (n) => Date.now() - n * 60_000;
-    localStorage.setItem('orders', JSON.stringify([
+    const { keyOf } = await import(new URL('js/shared/service_url.js', document.baseURI));
+    localStorage.setItem(keyOf('orders'), JSON.stringify([
         { key: 'just over', state: 'done', asked: minutesAgo(50), last: { at: minutesAgo(29) } },
         { key: 'long over', state: 'done', asked: minutesAgo(50), last: { at: minutesAgo(31) } },
         { key: 'waiting', asked: minutesAgo(50) },

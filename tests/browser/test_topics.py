@@ -11,11 +11,15 @@ from playwright.async_api import Browser, expect
 from sanic_dispatch.live.hub import Hub
 from tests.browser.monitor_page import MonitorPage
 from tests.browser.pages import BoardPage, OrderPage
-from tests.browser.served_bar import Bar, open_bar
+from tests.browser.served_bar import PREFIX, Bar, open_bar
 from tests.browser.visitors import PHONE, Visitors
 from tests.support.server import eventually
 
 KEPT = "() => Object.keys({...localStorage, ...sessionStorage}).sort()"
+KEYS = """async (paths) => {
+    const { keyOf } = await import(new URL('js/shared/service_url.js', document.baseURI));
+    return paths.map((pathname) => keyOf('orders', { pathname }));
+}"""
 TITLE = "The <b>roof</b>"
 
 
@@ -43,7 +47,8 @@ async def test_what_a_browser_keeps_is_apart(browser: Browser) -> None:
         roof = OrderPage(page, f"{bar.proxy.url}topics/roof/")
         await house.open("?token=submit-token")
         assert await house.place(name="Ada") == 1
-        assert await page.evaluate(KEPT) == ["customer", "orders", "submit-token"]
+        kept = [f"{PREFIX}{name}" for name in ("customer", "orders", "submit-token")]
+        assert await page.evaluate(KEPT) == kept
 
         await roof.open()
         await expect(roof.ticket).to_be_hidden()
@@ -59,6 +64,14 @@ async def test_what_a_browser_keeps_is_apart(browser: Browser) -> None:
         await expect(house.ticket).to_contain_text("Ada")
         await visitors.leave()
         assert visitors.complaints == []
+
+
+async def test_services_behind_one_proxy_are_apart(visitors: Visitors) -> None:
+    """Two prefixes of one host are two bars, to a browser as to everybody else."""
+    phone = await visitors.phone()
+    paths = ["/", "/ports/2567/", "/ports/2568/", "/ports/2568/topics/roof/"]
+    keys = await phone.page.evaluate(KEYS, paths)
+    assert keys == ["orders", *(f"{path}orders" for path in paths[1:])]
 
 
 async def test_two_bars_side_by_side(browser: Browser) -> None:

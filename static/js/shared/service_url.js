@@ -5,10 +5,10 @@ const BASE = new URL('../', globalThis.document?.baseURI ?? location.href);
 export const serviceUrl = (path) => new URL(path, BASE);
 
 /**
- * The key under which a browser keeps a value of this bar, or of the one at `base`. Named topics of a service have one
- * origin, so their keys have the path; those of the unnamed topic do not.
+ * The key under which a browser keeps a value of this bar, or of the one at `base`: with its path, unless it is at the
+ * root, since several bars may have one origin.
  */
-export const keyOf = (name, { pathname } = BASE) => (/\/topics\/[^/]+\/$/.test(pathname) ? pathname + name : name);
+export const keyOf = (name, { pathname } = BASE) => (pathname === '/' ? name : pathname + name);
 
 /** The same address, for a websocket. */
 export function socketUrl(path) {
