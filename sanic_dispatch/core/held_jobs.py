@@ -91,7 +91,7 @@ def _settle_doubt(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool
     )
     if finding is Finding.SEND_AGAIN:
         if successor:
-            machine.bring_back(successor)
+            machine.end_await(successor)
         machine.send_again(job, look.hold.worker)
     elif finding is Finding.SEND_TO_SUCCESSOR and successor:
         machine.send_again(job, successor)

@@ -346,8 +346,10 @@ class StateMachine:
         if meaning is Registration.DONE:
             self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
             return self._give_first_job_or_enqueue(worker)
-        if worker.aside is None:  # otherwise by an operator, whose word stands
+        if worker.aside is None or lost:  # that it never arrived is said only here
             worker = worker.awaiting(self.now.wall_s, job.id, lost=lost)
+        else:  # by an operator, whose word stands
+            worker = worker._replace(aside=worker.aside._replace(job_id=job.id))
         self.enqueue(worker)
         self.free_successor(job.id, worker.key)
         return None
@@ -421,7 +423,7 @@ class StateMachine:
         """Carry an operator's set-aside over to the worker's new callback."""
         for older in self.tables.workers.of_key(worker.key):
             if older.aside and older.aside.cause is Cause.OPERATOR:
-                return worker._replace(aside=older.aside)
+                return worker._replace(aside=older.aside._replace(job_id=""))
         return worker
 
     def _probe_stale(self, worker: Worker) -> None:
@@ -682,6 +684,9 @@ class StateMachine:
         aside = worker.aside
         if aside is None:
             return worker
+        if aside.cause is Cause.OPERATOR and self._awaited_by(worker) is not None:
+            awaiting = worker.awaiting(self.now.wall_s, aside.job_id, lost=False)
+            return self.change_worker(awaiting, EventKind.WORKER_SET_ASIDE, act.reason)
         if workers_aside.may_get_one_late(self, worker) or self._has_other_callbacks(worker):
             return self.change_worker(
                 worker.set_aside_until_seen(), EventKind.WORKER_SET_ASIDE, act.reason
@@ -693,6 +698,13 @@ class StateMachine:
         back = self.bring_back(worker, act.reason)
         connected_workers.note_away(self, back)
         return back
+
+    def _awaited_by(self, worker: Worker) -> Job | None:
+        """Return the job of its earlier callback that a worker awaits, while it is unsettled."""
+        job = self.tables.jobs.get(worker.aside.job_id) if worker.aside else None
+        if job is None or job.state is not State.ASSIGNED or not worker.awaits(job.id):
+            return None
+        return job if job.worker and job.worker.key == worker.key else None
 
     def _has_other_callbacks(self, worker: Worker) -> bool:
         """Whether a worker has registered with other callbacks, so that this one may not wait."""
@@ -809,7 +821,7 @@ class StateMachine:
         if successor is None:
             return
         if job.worker is None or job.worker.key != key:
-            self.bring_back(successor)  # the job went elsewhere
+            self.end_await(successor)  # the job went elsewhere
             return
         if _is_at(job, Stage.UNDER_WAY):
             return
@@ -821,20 +833,29 @@ class StateMachine:
                 self.send_again(job, successor)
                 return
             self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
-        self.bring_back(successor)
+        self.end_await(successor)
+
+    def end_await(self, worker: Worker) -> None:
+        """Free a worker whose last job is settled, unless an operator has set it aside."""
+        if worker.is_awaiting:
+            self.bring_back(worker)
 
     def _free_awaiting(self, job_id: str, key: Key) -> None:
         """Free the workers of a key that await a job which is not kept any more."""
         for worker in self.tables.workers.of_key(key):
             if worker.awaits(job_id):
-                self.bring_back(worker)
+                self.end_await(worker)
 
     def successor(self, key: Key | None, job: Job) -> Worker | None:
-        """Return the worker that the job's key has registered again, to await the job's outcome."""
+        """Return the worker that the job's key has registered again, to await the job's outcome.
+
+        The newest one: an older one that an operator has set aside stays in the queue.
+        """
+        newest: Worker | None = None
         for worker in self.tables.workers.of_key(key):
             if worker.awaits(job.id) and not (job.worker and job.worker.id == worker.id):
-                return worker
-        return None
+                newest = worker if newest is None or worker.place > newest.place else newest
+        return newest
 
     def _watch_hold(self, job: Job) -> None:
         """Schedule the first check of a job whose hold has changed."""

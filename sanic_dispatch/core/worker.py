@@ -48,6 +48,9 @@ class Cause(StrEnum):
 FOR_GOOD = (Cause.OPERATOR, Cause.EXPIRED)
 """Causes of a set-aside that no probe ends."""
 
+_AWAITING = (Cause.AWAITS, Cause.LOST, Cause.OPERATOR)
+"""Causes of a set-aside of a worker that may await the outcome of its last job."""
+
 REPLACED = "it came back with a new callback"
 """Why an older callback of a worker is set aside, or dropped."""
 
@@ -149,9 +152,11 @@ class Worker(Value, frozen=True):
         return self._replace(aside=Aside(cause, now_s, "its last job is unsettled", job_id))
 
     def set_aside_by_operator(self, now_s: float, reason: str) -> Worker:
-        """Return the worker set aside by an operator."""
-        may_arrive = self.aside is not None and self.aside.may_arrive
-        return self._replace(aside=Aside(Cause.OPERATOR, now_s, reason, may_arrive=may_arrive))
+        """Return the worker set aside by an operator; it still awaits its last job's outcome."""
+        aside = self.aside
+        job_id = aside.job_id if aside is not None and aside.cause is not Cause.REFUSED else ""
+        may_arrive = aside is not None and aside.may_arrive
+        return self._replace(aside=Aside(Cause.OPERATOR, now_s, reason, job_id, may_arrive))
 
     def expired(self, now_s: float, reason: str) -> Worker:
         """Return the worker set aside for good."""
@@ -164,11 +169,15 @@ class Worker(Value, frozen=True):
 
     def set_aside_until_seen(self) -> Worker:
         """Return the worker set aside as after a refusal: it comes back once a probe sees it."""
-        return self._replace(aside=self.aside and self.aside._replace(cause=Cause.REFUSED))
+        aside = self.aside
+        if aside is None or aside.cause is Cause.REFUSED:
+            return self
+        return self._replace(aside=aside._replace(cause=Cause.REFUSED, job_id=""))
 
     def awaits(self, job_id: str) -> bool:
-        """Whether it is set aside until that job is settled."""
-        return self.is_awaiting and self.aside is not None and self.aside.job_id == job_id
+        """Whether that is its last job, and unsettled; an operator may have set it aside, too."""
+        aside = self.aside
+        return aside is not None and aside.cause in _AWAITING and aside.job_id == job_id
 
     @property
     def is_awaiting(self) -> bool:

@@ -10,6 +10,7 @@ from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import evidence, state_machine
 from sanic_dispatch.core.effects import StartTimer
 from sanic_dispatch.core.events import Event, EventKind
+from sanic_dispatch.core.evidence import ProbeResult
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Applied, Now, Placed, StateMachine
@@ -224,6 +225,70 @@ def test_an_operators_set_aside_outlasts_a_job_that_is_unsettled(machine: StateM
     assert newest is not None
     assert newest.aside is not None
     assert (newest.aside.cause, newest.aside.reason) == (Cause.OPERATOR, "smells burnt")
+
+
+@pytest.mark.parametrize("aside", ["c1", "c2"])
+def test_a_job_is_done_though_its_worker_came_back_set_aside(
+    machine: StateMachine, aside: str
+) -> None:
+    """It has another callback, and the one that got the job is used up."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.DeliveryInDoubt("a", 1, "time-out"), NOW)
+    if aside == "c1":
+        machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
+    machine.apply(c.Register(worker("c2", "i1")), NOW)
+    if aside == "c2":
+        machine.apply(c.SetAside(worker("c2", "i1").id), NOW)
+    _probe_used(machine, "a")
+    assert _state(machine, "a") is State.DONE
+    machine.apply(c.StaleProbed(worker("c1", "i1").id, is_pending=False), NOW)
+    assert _free(machine) == set()
+    machine.apply(c.BringBack(worker("c2", "i1").id), NOW)
+    assert _free(machine) == {worker("c2", "i1").id}
+
+
+def test_a_worker_that_is_brought_back_awaits_its_last_job(machine: StateMachine) -> None:
+    """As it did before an operator set it aside."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.Register(worker("c2", "i1")), NOW)
+    machine.apply(c.SetAside(worker("c2", "i1").id), NOW)
+    machine.apply(c.BringBack(worker("c2", "i1").id), NOW)
+    waiting = machine.tables.workers.get(worker("c2", "i1").id)
+    assert waiting is not None
+    assert waiting.awaits("a")
+    machine.apply(c.DeliveryAccepted("a", 1), NOW)
+    assert _state(machine, "a") is State.DONE
+    assert _free(machine) == {worker("c2", "i1").id}
+
+
+def test_a_job_that_never_arrived_is_sent_to_a_worker_set_aside(machine: StateMachine) -> None:
+    """Nothing else says that the worker does not have it."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
+    machine.apply(c.Register(worker("c2", "i1"), lost=True), NOW)
+    machine.apply(c.DeliveryAccepted("a", 1), NOW)
+    job = machine.tables.jobs.get("a")
+    assert job is not None
+    assert job.worker is not None
+    assert (job.state, job.attempt, job.worker.id) == (State.ASSIGNED, 2, worker("c2", "i1").id)
+
+
+def _state(machine: StateMachine, job_id: str) -> State:
+    job = machine.tables.jobs.get(job_id)
+    assert job is not None
+    return job.state
+
+
+def _probe_used(machine: StateMachine, job_id: str) -> None:
+    """Find the callback of a job in doubt used up, without a word from its instance."""
+    job = machine.tables.jobs.get(job_id)
+    assert job is not None
+    assert job.hold is not None
+    look = c.LookAtJob(job_id, job.hold, 0, 0.0, 0.0)
+    machine.apply(c.HoldProbed(look, is_timed=True, found=ProbeResult(pending=False)), NOW)
 
 
 @pytest.mark.parametrize("outcome", [c.LookUp("a"), c.DeliveryInDoubt("a", 1, "time-out")])
