@@ -345,7 +345,8 @@ def end_open_poll(machine: StateMachine, worker_id: str) -> None:
 def on_withdraw(machine: StateMachine, command: c.Withdraw) -> None:
     """Take a worker out of the queue. Raises UnknownWorker and WorkerHasJob.
 
-    One that an operator set aside stays, out of reach: it is set aside also when it comes again.
+    One that awaits its last job stays: only that it came back says what became of that. So does a
+    connected one that an operator set aside, out of reach: it is that also when it comes again.
     """
     worker_id, tables = command.worker_id, machine.tables
     job = tables.jobs.held_by(worker_id) or tables.jobs.at_callback(worker_id)
@@ -356,6 +357,8 @@ def on_withdraw(machine: StateMachine, command: c.Withdraw) -> None:
     cause = worker.aside.cause if worker and worker.aside else None
     if worker is None or cause is Cause.EXPIRED:
         raise UnknownWorker
+    if awaited := machine.awaited_by(worker):
+        raise WorkerHasJob(awaited.id, awaited.ticket)
     if worker.is_connected and cause is Cause.OPERATOR:
         tables.detach(worker_id)
     else:

@@ -684,7 +684,9 @@ class StateMachine:
         aside = worker.aside
         if aside is None:
             return worker
-        if aside.cause is Cause.OPERATOR and self._awaited_by(worker) is not None:
+        if self.awaited_by(worker) is not None:  # it is free once that job is settled
+            if worker.is_awaiting:
+                return worker
             awaiting = worker.awaiting(self.now.wall_s, aside.job_id, lost=False)
             return self.change_worker(awaiting, EventKind.WORKER_SET_ASIDE, act.reason)
         if workers_aside.may_get_one_late(self, worker) or self._has_other_callbacks(worker):
@@ -699,7 +701,7 @@ class StateMachine:
         connected_workers.note_away(self, back)
         return back
 
-    def _awaited_by(self, worker: Worker) -> Job | None:
+    def awaited_by(self, worker: Worker) -> Job | None:
         """Return the job of its earlier callback that a worker awaits, while it is unsettled."""
         job = self.tables.jobs.get(worker.aside.job_id) if worker.aside else None
         if job is None or job.state is not State.ASSIGNED or not worker.awaits(job.id):
@@ -716,7 +718,7 @@ class StateMachine:
     def _on_drop_worker(self, act: c.DropWorker) -> None:
         self._check_has_no_job(act.worker_id, "drop its worker")
         worker = self._waiting_worker(act.worker_id, "drop its worker")
-        if workers_aside.may_get_one_late(self, worker):
+        if workers_aside.may_get_one_late(self, worker) or self.awaited_by(worker):
             raise WrongState("drop its worker", State.ASSIGNED)
         self.drop(worker.id, act.reason)
 

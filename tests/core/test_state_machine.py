@@ -263,6 +263,24 @@ def test_a_worker_that_is_brought_back_awaits_its_last_job(machine: StateMachine
     assert _free(machine) == {worker("c2", "i1").id}
 
 
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize(
+    "act", [c.Withdraw, c.DropWorker, c.BringBack], ids=lambda act: act.__name__
+)
+def test_a_worker_that_awaits_its_last_job_stays(
+    machine: StateMachine, act: type[c.Withdraw | c.DropWorker | c.BringBack], lost: bool
+) -> None:
+    """Only its new callback says that the job is done, or never arrived."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.Register(worker("c2", "i1"), lost=lost), NOW)
+    machine.apply(act(worker("c2", "i1").id), NOW)
+    machine.apply(c.DeliveryAccepted("a", 1), NOW)
+    job = machine.tables.jobs.get("a")
+    assert job is not None
+    assert (job.state, job.attempt) == ((State.ASSIGNED, 2) if lost else (State.DONE, 1))
+
+
 def test_a_job_that_never_arrived_is_sent_to_a_worker_set_aside(machine: StateMachine) -> None:
     """Nothing else says that the worker does not have it."""
     machine.apply(c.Register(worker("c1", "i1")), NOW)
