@@ -158,6 +158,11 @@ class Worker(Value, frozen=True):
         may_arrive = aside is not None and aside.may_arrive
         return self._replace(aside=Aside(Cause.OPERATOR, now_s, reason, job_id, may_arrive))
 
+    @property
+    def is_set_aside_by_operator(self) -> bool:
+        """Whether only an operator brings it back."""
+        return self.aside is not None and self.aside.cause is Cause.OPERATOR
+
     def expired(self, now_s: float, reason: str) -> Worker:
         """Return the worker set aside for good."""
         return self._replace(aside=Aside(Cause.EXPIRED, now_s, reason))

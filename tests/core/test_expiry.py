@@ -100,6 +100,21 @@ def test_a_worker_that_registers_again_while_it_is_told_waits_anew(queue: Queue)
     assert queue.is_there
 
 
+def test_a_worker_that_an_operator_set_aside_is_told_once_it_is_back(queue: Queue) -> None:
+    """Until then it stays, so that it is set aside also with its next callback."""
+    queue.apply(c.SetAside(ROBOT.id, "smells burnt"), 1.0)
+    (later,) = queue.apply(queue.end.command, TTL_S).effects
+    assert isinstance(later, e.StartTimer)
+    queue.apply(c.Register(worker("c2", "i1")), TTL_S + 0.1)
+    newer = queue.machine.tables.workers.get(worker("c2", "i1").id)
+    assert newer is not None
+    assert newer.is_set_aside_by_operator
+    queue.apply(c.DropWorker(newer.id), TTL_S + 0.2)
+    queue.apply(c.BringBack(ROBOT.id, "cleaned"), TTL_S + 0.3)
+    (told,) = queue.apply(later.command, TTL_S + 1).effects
+    assert isinstance(told, e.PutExpired)
+
+
 def test_a_worker_with_a_newer_callback_is_still_told(queue: Queue) -> None:
     """Its older callback leaves the queue as soon as it knows."""
     (told,) = queue.apply(queue.end.command, TTL_S).effects
