@@ -129,7 +129,7 @@ class StateMachine:
         self._leases: dict[str, tuple[str, float]] = {}
         """By job id: the worker that leased the job, and when (monotonic seconds); not stored."""
         self.watched: dict[str, Watch] = {}
-        """By worker set aside that may come back by itself; not stored."""
+        """By worker set aside that may come back by itself, or is told of its end; not stored."""
         self.sessions: dict[str, str] = {}
         """By session: its worker. Derived from the tables, which decide."""
         self.lost_jobs: dict[str, str] = {}

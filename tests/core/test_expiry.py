@@ -68,6 +68,20 @@ def test_a_worker_is_told_and_dropped_when_its_time_is_over(queue: Queue) -> Non
     assert not queue.is_there
 
 
+def test_a_clock_that_is_set_ahead_gives_up_nobody(queue: Queue) -> None:
+    """How long a worker was not reached is counted by the monotonic clock, also after a restart."""
+    for _ in range(2):
+        (told,) = queue.apply(queue.end.command, TTL_S).effects
+        assert isinstance(told, e.PutExpired)
+        ahead = Now(START_S + TTL_S + 2 * Policy().worker_patience_s, TTL_S + 5)
+        unclear = queue.machine.apply(c.ExpiryTold(told.look, is_sure=False), ahead)
+        assert queue.is_there
+        assert unclear.effects
+        tables, queue.machine = queue.machine.tables, StateMachine(Policy())
+        queue.machine.load([], tables.workers, tables.facts)
+        queue.apply(c.Recover(""), TTL_S + 5)
+
+
 def test_a_worker_that_cannot_be_asked_is_told_a_few_times() -> None:
     """Nothing would ever say that it waits no more."""
     queue = Queue(ROBOT._replace(key=None))
