@@ -689,7 +689,10 @@ class StateMachine:
                 return worker
             awaiting = worker.awaiting(self.now.wall_s, aside.job_id, lost=False)
             return self.change_worker(awaiting, EventKind.WORKER_SET_ASIDE, act.reason)
-        if workers_aside.may_get_one_late(self, worker) or self._has_other_callbacks(worker):
+        is_operators = aside.cause is Cause.OPERATOR
+        is_used = is_operators and self.tables.jobs.at_callback(worker.id) is not None
+        may_get_one = workers_aside.may_get_one_late(self, worker)
+        if is_used or may_get_one or self._has_other_callbacks(worker):
             return self.change_worker(
                 worker.set_aside_until_seen(), EventKind.WORKER_SET_ASIDE, act.reason
             )
@@ -1018,7 +1021,12 @@ class StateMachine:
             self.change_worker(refused, EventKind.WORKER_SET_ASIDE, reason)
 
     def _remove_used(self, worker: Worker) -> None:
-        """Remove a worker whose callback is used up."""
+        """Remove a worker whose callback is used up.
+
+        One that an operator has set aside stays until it registers again, and is set aside then.
+        """
+        if worker.is_set_aside_by_operator and worker.key is not None:
+            return
         self.tables.remove_worker(worker.callback_url)
         self.watched.pop(worker.callback_url, None)
         self.emit(Note(EventKind.WORKER_USED, self.now.wall_s), worker=worker)

@@ -227,6 +227,52 @@ def test_an_operators_set_aside_outlasts_a_job_that_is_unsettled(machine: StateM
     assert (newest.aside.cause, newest.aside.reason) == (Cause.OPERATOR, "smells burnt")
 
 
+@pytest.mark.parametrize("outcome", [c.LookUp("a"), c.DeliveryInDoubt("a", 1, "time-out")])
+@pytest.mark.parametrize("is_reported", [True, False])
+@pytest.mark.parametrize("restarts", [True, False])
+def test_an_operators_set_aside_outlasts_a_job_that_is_on_its_way(
+    machine: StateMachine, outcome: c.Command, is_reported: bool, restarts: bool
+) -> None:
+    """It applies to the next callback, though the one that is set aside is used up with the job."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(outcome, NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id, "smells burnt"), NOW)
+    if outcome == c.LookUp("a"):
+        machine.apply(c.DeliveryAccepted("a", 1), NOW)
+    else:
+        _probe_used(machine, "a", "running")
+    if is_reported:
+        machine.apply(c.Complete("a", Proof(key=Key("i1", "a1"))), NOW)
+    if restarts:
+        tables, machine = machine.tables, StateMachine(Policy())
+        machine.load(tables.jobs.unordered(), tables.workers, tables.facts)
+        machine.apply(c.Recover(""), NOW)
+    machine.apply(c.Register(worker("c2", "i1")), NOW)
+    assert _state(machine, "a") is State.DONE
+    newer = machine.tables.workers.get(worker("c2", "i1").id)
+    assert newer is not None
+    assert newer.aside is not None
+    assert (newer.aside.cause, newer.aside.reason) == (Cause.OPERATOR, "smells burnt")
+    machine.apply(c.StaleProbed(worker("c1", "i1").id, is_pending=False), NOW)
+    assert [each.id for each in machine.tables.workers] == [newer.id]
+
+
+def test_a_used_callback_that_an_operator_brings_back_is_probed_first(
+    machine: StateMachine,
+) -> None:
+    """What is sent there may seem to be taken; its worker is free when it registers again."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
+    machine.apply(c.DeliveryAccepted("a", 1), NOW)
+    machine.apply(c.Complete("a", Proof(key=Key("i1", "a1"))), NOW)
+    machine.apply(c.BringBack(worker("c1", "i1").id), NOW)
+    assert _free(machine) == set()
+    machine.apply(c.Register(worker("c2", "i1")), NOW)
+    assert _free(machine) == {worker("c2", "i1").id}
+
+
 @pytest.mark.parametrize("aside", ["c1", "c2"])
 def test_a_job_is_done_though_its_worker_came_back_set_aside(
     machine: StateMachine, aside: str
@@ -300,13 +346,14 @@ def _state(machine: StateMachine, job_id: str) -> State:
     return job.state
 
 
-def _probe_used(machine: StateMachine, job_id: str) -> None:
-    """Find the callback of a job in doubt used up, without a word from its instance."""
+def _probe_used(machine: StateMachine, job_id: str, state: str | None = None) -> None:
+    """Find the callback of a job in doubt used up, while its instance is in this state."""
     job = machine.tables.jobs.get(job_id)
     assert job is not None
     assert job.hold is not None
     look = c.LookAtJob(job_id, job.hold, 0, 0.0, 0.0)
-    machine.apply(c.HoldProbed(look, is_timed=True, found=ProbeResult(pending=False)), NOW)
+    found = ProbeResult(False, state, state)
+    machine.apply(c.HoldProbed(look, is_timed=True, found=found), NOW)
 
 
 @pytest.mark.parametrize("outcome", [c.LookUp("a"), c.DeliveryInDoubt("a", 1, "time-out")])
