@@ -267,6 +267,18 @@ def settle_lost_answer(machine: StateMachine, job: Job, *, began: bool, reason: 
     machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
 
 
+def take_back_offer(machine: StateMachine, worker_id: str) -> None:
+    """Put a job back that a worker at a websocket was offered and has not accepted; tell it so.
+
+    If it accepted that, it would leave the queue, and the operator's set-aside with it.
+    """
+    job = machine.tables.jobs.held_by(worker_id)
+    if job is not None and lifecycle.is_open_offer(job) and job.hold and not job.hold.worker.polls:
+        ask_to_stop(machine, job)
+        step = lifecycle.release(job, machine.now.wall_s, "its worker was set aside")
+        machine.apply_step(job, step)
+
+
 def withdraw_all_offers(machine: StateMachine) -> None:
     """Put all jobs back whose offer is not accepted, since this process stops serving the topic."""
     for job in list(machine.tables.jobs.assigned()):

@@ -676,7 +676,9 @@ class StateMachine:
     def _on_set_aside(self, act: c.SetAside) -> Worker:
         worker = self._waiting_worker(act.worker_id, "set its worker aside")
         aside = worker.set_aside_by_operator(self.now.wall_s, act.reason)
-        return self.change_worker(aside, EventKind.WORKER_SET_ASIDE, act.reason)
+        aside = self.change_worker(aside, EventKind.WORKER_SET_ASIDE, act.reason)
+        connected_workers.take_back_offer(self, aside.id)
+        return aside
 
     def _on_bring_back(self, act: c.BringBack) -> Worker:
         self._check_has_no_job(act.worker_id, "bring its worker back")

@@ -449,6 +449,21 @@ def test_an_operator_keeps_a_connected_worker_aside(bar: Bar) -> None:
     assert [each.connection for each in bar.offers] == ["2"]
 
 
+def test_an_offer_to_a_worker_that_is_set_aside_goes_back(bar: Bar) -> None:
+    """It is told so, and gets nothing until it is brought back."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Submit("a", b"1"))
+    proof = bar.proof()
+    bar.apply(c.SetAside(TABLET, "too slow"))
+    assert bar.effects == [e.AskToStop("a", "1", "")]
+    assert bar.job().state is State.WAITING
+    assert isinstance(bar.apply(c.Accept("a", proof)).reply, NotTheHolder)
+    assert isinstance(bar.register(TABLET, "1").reply, AlreadyRegistered)
+    assert bar.offers == []
+    bar.apply(c.BringBack(TABLET))
+    assert [each.job.id for each in bar.offers] == ["a"]
+
+
 def test_a_worker_that_an_operator_brings_back_while_it_is_away_is_dropped(bar: Bar) -> None:
     """Unless it comes back in time."""
     bar.register(TABLET, "1")
