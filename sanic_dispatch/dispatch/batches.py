@@ -470,7 +470,10 @@ class Batches:
             self._ended()
 
     async def _reread(self) -> bool:
-        """Read the store, and put edits from outside into the inbox; False if it cannot be read."""
+        """Read the store, and put edits from outside into the inbox; False if it cannot be read.
+
+        They come first: they were made to what is stored, which knows nothing of what is kept.
+        """
         try:
             edit = await self._store.refresh()
         except StorageError as error:
@@ -483,9 +486,8 @@ class Batches:
             return False
         if edit is not None:
             self._is_edited = True
-            self._inbox[:0] = [
-                _QueuedCommand(each, self._clock.monotonic_s()) for each in _replacing(edit)
-            ]
+            edits = [_QueuedCommand(each, self._clock.monotonic_s()) for each in _replacing(edit)]
+            self._inbox[:0], self._kept = [*edits, *self._kept], []
         return True
 
     async def _commit_unless_edited(self, pending: _Pending) -> None:

@@ -12,7 +12,7 @@ from sanic_dispatch.callbacks.outcome import Refused
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.events import Event, EventKind
-from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.timestamps import to_rfc3339
@@ -168,6 +168,27 @@ async def test_of_two_edits_the_later_one_counts() -> None:
     store.refresh = refresh  # type: ignore[method-assign]
     await batches.execute(c.Submit("x", b"1"))
     assert [event.job.id for event in published if event.job] == ["j1", "j2", "x"]
+
+
+async def test_an_edit_does_not_overwrite_an_outcome_whose_commit_had_failed() -> None:
+    """The file still has the job as it was before: under way, and so it would have stayed."""
+    batches, published = await opened_batches(store := FullDisk(), on_effect=store.note)
+    await batches.execute(c.Register(worker("c1")))
+    under_way = (await batches.execute(c.Submit("x", b"1"))).job
+    store.rereads = store.is_full = True
+    batches.report(c.DeliveryAccepted("x", 1))
+    await settle()
+    store.is_full = False
+    edits = [Edit([under_way, job(7)], None, START_S)]
+
+    async def refresh() -> Edit | None:
+        return edits.pop(0) if edits else None
+
+    store.refresh = refresh  # type: ignore[method-assign]
+    placed = await batches.execute(c.LookUp("x"))
+    assert placed.job.state is State.DONE
+    last = [each.kind for each in published][-3:]
+    assert last == [EventKind.JOB_SUBMITTED, EventKind.JOB_DONE, EventKind.WORKER_USED]
 
 
 @pytest.mark.parametrize("lasts", [True, False])
