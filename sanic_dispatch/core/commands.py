@@ -589,6 +589,7 @@ Command = (
 ONCE: frozenset[type] = frozenset((
     Withdraw, Fail, NoteRefusedReport,
     Cancel, PutBack, MoveToFront, SetPriority, SetAside, BringBack, DropWorker, Pause,
+    ContinueEndpoint,
 ))  # fmt: skip
 """Commands of requests that would have a second effect if they were repeated.
 

@@ -7,6 +7,7 @@ from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.tables import FORWARDED
 from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.webhooks import Endpoint, positions_in
 from tests.support.world import worker
 
 NOW = Now(1_700_000_000.0, 0.0)
@@ -36,6 +37,19 @@ def test_a_repeat_has_no_effect() -> None:
     again = machine.apply(move, NOW)
     assert (first(machine), again.events) == ("c", [])
     assert again.reply == machine.apply(c.LookUp("b"), NOW).reply
+
+
+def test_what_is_pending_for_a_webhook_is_dropped_once() -> None:
+    """A repeat would drop what has happened since, of which nobody would be told."""
+    machine = machine_with("a")
+    machine.apply(c.PutEndpoint(Endpoint("till", "https://till/", ("job.*",), False, "s")), NOW)
+    machine.apply(c.MoveToFront("a"), NOW)
+    drop = c.ContinueEndpoint("till", drop=True)
+    assert type(drop) in c.ONCE
+    for _ in range(2):
+        assert machine.apply(c.Forwarded(drop, "run", 7, 7), NOW).reply is None
+        assert positions_in(machine.tables.facts)["till"].n == 2
+        machine.apply(c.MoveToFront("a"), NOW)
 
 
 def test_a_refused_command_is_not_remembered() -> None:
