@@ -21,14 +21,14 @@ EDITED = "the file was edited"
 
 
 def on_replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
-    """Make the waiting jobs those of the edited file; held jobs stay as they are.
+    """Make the waiting jobs those of the edited file; held and finished jobs stay as they are.
 
     Its events have the time at which this is noticed, as all others have that of their command: so
     the times of events are in the order of their numbers.
     """
     jobs = machine.tables.jobs
     queued = {job.id: job for job in (*jobs.assigned(), *jobs.line)}
-    arranged = list(arranged_jobs(machine, edit.jobs))
+    arranged = list(arranged_jobs(machine, _still_queued(machine, edit.jobs)))
     there = {job.id for job in arranged}
     for job in [job for job in jobs.line if job.id not in there]:
         machine.note_last_ticket()
@@ -44,8 +44,11 @@ def on_replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
 
 
 def on_replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
-    """Make the waiting workers those of the edited file; workers that hold a job stay."""
-    workers = machine.tables.workers
+    """Make the waiting workers those of the edited file; workers that hold a job stay.
+
+    Callbacks that have had a job do not come back: the copy that was edited may be older.
+    """
+    jobs, workers = machine.tables.jobs, machine.tables.workers
     there = {worker.id for worker in edit.workers}
     for worker in [worker for worker in workers if worker.id not in there]:
         if not workers.is_held(worker.id):
@@ -56,6 +59,8 @@ def on_replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
         if before is not None and workers.is_held(read.id):
             last = max(last, before.place)
             continue
+        if before is None and (jobs.held_by(read.id) or jobs.at_callback(read.id)):
+            continue
         place = before.place if before else workers.last_place + 1
         last = place if place > last else nextafter(last, inf)
         worker = read._replace(place=last)
@@ -64,6 +69,19 @@ def on_replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
             machine.change_worker(worker, kind, EDITED)
             expiry.watch(machine, worker)
             connected_workers.note_away(machine, worker)
+
+
+def _still_queued(machine: StateMachine, read: Iterable[Job]) -> Iterator[Job]:
+    """Yield the entries of an edited file but those of jobs that are finished.
+
+    Somebody may have opened the file a while before saving it. Who has a job is known better here.
+    """
+    for job in read:
+        known = machine.tables.jobs.get(job.id)
+        if known is None or (known.is_waiting and job.is_waiting):
+            yield job
+        elif not known.state.is_final:
+            yield known
 
 
 def arranged_jobs(machine: StateMachine, read: Iterable[Job]) -> Iterator[Job]:

@@ -455,3 +455,33 @@ def test_events_have_the_time_of_their_command() -> None:
     events = machine.apply(c.ReplaceJobs(edited, NOW.wall_s - 60), later).events
     assert [event.kind for event in events] == [EventKind.JOB_CANCELLED, EventKind.JOB_SUBMITTED]
     assert {event.at_s for event in events} == {later.wall_s}
+
+
+def test_an_edit_of_an_older_copy_makes_nothing_twice(machine: StateMachine) -> None:
+    """Somebody opens jobs.json and saves it later: what is done or refused meanwhile is known."""
+    for job_id in "abc":
+        machine.apply(c.Submit(job_id, b"1"), NOW)
+    given = machine.apply(c.Register(worker("c1", "i1")), NOW).reply
+    assert isinstance(given, Job)
+    older = [*machine.tables.jobs.assigned(), *machine.tables.jobs.line]
+    machine.apply(c.AnswerWritten("a", given.attempt), NOW)
+    machine.apply(c.Complete("a", Proof(callback_url=worker("c1", "i1").id)), NOW)
+    machine.apply(c.Register(worker("c2", "i2")), NOW)
+    older += machine.tables.jobs.assigned()
+    machine.apply(c.AnswerLost("b", 1, began=False), NOW)
+    machine.apply(c.ReplaceJobs([older[3], *older[:3:2]], NOW.wall_s), NOW)
+    states = {job.id: job.state for job in machine.tables.jobs.unordered()}
+    assert states == {"a": State.DONE, "b": State.WAITING, "c": State.WAITING}
+    machine.apply(c.ReplaceJobs(older[:3][::-1], NOW.wall_s), NOW)
+    assert [job.id for job in machine.tables.jobs.line] == ["c", "b"]
+    assert _state(machine, "a") is State.DONE
+
+
+def test_an_edit_of_an_older_copy_brings_no_used_callback_back(machine: StateMachine) -> None:
+    """A job that is sent there may seem to be taken."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    older = list(machine.tables.workers)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.DeliveryAccepted("a", 1), NOW)
+    machine.apply(c.ReplaceWorkers([*older, worker("c2", "i2")], NOW.wall_s), NOW)
+    assert [each.id for each in machine.tables.workers] == [worker("c2", "i2").id]
