@@ -366,7 +366,22 @@ class StateMachine:
     def _drop_replaced(self, job: Job, worker: Worker) -> None:
         """Drop the callback that had a job, if its worker has come back with this one."""
         if job.worker and job.worker.id != worker.id:
-            self.drop(job.worker.id, REPLACED)
+            self.drop_older(job.worker.id)
+
+    def drop_older(self, worker_id: str) -> None:
+        """Drop an older callback of a worker that has come back with a new one, if it is there.
+
+        One that alone says that an operator has set its worker aside stays until that registers.
+        """
+        older = self.tables.workers.get(worker_id)
+        if older is None:
+            return
+        of_key = self.tables.workers.of_key(older.key)
+        if older.is_set_aside_by_operator and not any(
+            other.is_set_aside_by_operator for other in of_key if other is not older
+        ):
+            return
+        self.drop(worker_id, REPLACED)
 
     def _give_first_job_or_enqueue(self, worker: Worker) -> Job | None:
         """Answer with the first job in line that the worker takes, or enqueue the worker."""
@@ -686,6 +701,8 @@ class StateMachine:
         aside = worker.aside
         if aside is None:
             return worker
+        if aside.cause is Cause.OPERATOR:
+            self._bring_older_back(worker, act.reason)
         if self.awaited_by(worker) is not None:  # it is free once that job is settled
             if worker.is_awaiting:
                 return worker
@@ -705,6 +722,13 @@ class StateMachine:
         back = self.bring_back(worker, act.reason)
         connected_workers.note_away(self, back)
         return back
+
+    def _bring_older_back(self, worker: Worker, reason: str) -> None:
+        """Probe older callbacks of a worker: they are not set aside by an operator any more."""
+        for older in self.tables.workers.of_key(worker.key):
+            if older.is_set_aside_by_operator and older.place < worker.place:
+                until_seen = older.set_aside_until_seen()
+                self.change_worker(until_seen, EventKind.WORKER_SET_ASIDE, reason)
 
     def awaited_by(self, worker: Worker) -> Job | None:
         """Return the job of its earlier callback that a worker awaits, while it is unsettled."""

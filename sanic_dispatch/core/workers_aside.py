@@ -19,7 +19,7 @@ from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import evidence, lifecycle
 from sanic_dispatch.core.events import EventKind
-from sanic_dispatch.core.worker import ENDED, REPLACED, Aside, Worker
+from sanic_dispatch.core.worker import ENDED, Aside, Worker
 
 if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
@@ -96,7 +96,7 @@ def on_stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
     if worker is None:
         return
     if probed.is_pending is False:
-        machine.drop(worker.id, REPLACED)
+        machine.drop_older(worker.id)
     elif probed.is_pending and worker.is_replaced and not may_get_one_late(machine, worker):
         machine.bring_back(worker)
 

@@ -258,6 +258,41 @@ def test_an_operators_set_aside_outlasts_a_job_that_is_on_its_way(
     assert [each.id for each in machine.tables.workers] == [newer.id]
 
 
+@pytest.mark.parametrize("is_in_doubt", [True, False])
+def test_an_operators_set_aside_outlasts_a_job_that_is_given_again(
+    machine: StateMachine, is_in_doubt: bool
+) -> None:
+    """The robot says that it never arrived (?lost), and gets that job, but no other one."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    if is_in_doubt:
+        machine.apply(c.DeliveryInDoubt("a", 1, "time-out"), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id, "smells burnt"), NOW)
+    machine.apply(c.Register(worker("c2", "i1"), lost=True), NOW)
+    for outcome in (c.DeliveryAccepted("a", 1), c.DeliveryAccepted("a", 2)):
+        machine.apply(outcome, NOW)
+    machine.apply(c.AnswerWritten("a", 2), NOW)
+    machine.apply(c.StaleProbed(worker("c1", "i1").id, is_pending=False), NOW)
+    machine.apply(c.Register(worker("c3", "i1")), NOW)
+    machine.apply(c.StaleProbed(worker("c1", "i1").id, is_pending=False), NOW)
+    (waits,) = machine.tables.workers
+    assert (waits.id, waits.is_set_aside_by_operator) == (worker("c3", "i1").id, True)
+    assert _state(machine, "a") is State.DONE
+
+
+def test_a_worker_that_is_brought_back_is_not_set_aside_by_an_older_callback(
+    machine: StateMachine,
+) -> None:
+    """That one stays in the queue while a probe of it is unclear."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id, "smells burnt"), NOW)
+    machine.apply(c.Register(worker("c2", "i1")), NOW)
+    machine.apply(c.StaleProbed(worker("c1", "i1").id, is_pending=None), NOW)
+    machine.apply(c.BringBack(worker("c2", "i1").id, "cleaned"), NOW)
+    machine.apply(c.Register(worker("c3", "i1")), NOW)
+    assert _free(machine) == {worker("c3", "i1").id}
+
+
 def test_a_used_callback_that_an_operator_brings_back_is_probed_first(
     machine: StateMachine,
 ) -> None:
