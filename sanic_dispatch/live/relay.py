@@ -64,7 +64,8 @@ class RelayedView:
         """Fold a frame of the owner: a state, a patch, or a heartbeat."""
         at = Cursor.parse(frame["at"])
         self._ahead_s = frame["now"] - self._clock.now_s()
-        view, version = self._view, Version(at.number)
+        # Another process may have shown this number before what has expired since: age 0.
+        view, version = self._view, Version(at.number, 1)
         if at.epoch == self.epoch and at.number == self.version.number:
             version = Version(at.number, self.version.age + 1)
         if "state" in frame:
