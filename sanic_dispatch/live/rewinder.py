@@ -129,11 +129,14 @@ class Rewinder:
     async def look(self, moment_s: float, player: str = "") -> PastView:
         """Return the monitor at a moment (Unix seconds).
 
-        A ``player`` looks at later and later moments, so each step costs little. Raises
-        InvalidRequest for a moment in the future, before the kept history, or in a hole of it.
+        A ``player`` looks at later and later moments, so each step costs little; one in the future
+        is the present, since its process may have another clock. Raises InvalidRequest for any
+        other moment in the future, one before the kept history, or in a hole of it.
         """
         self._catch_up()
         now_s = self._clock.now_s()
+        if player:
+            moment_s = min(moment_s, now_s)
         if moment_s > now_s:
             raise InvalidRequest(f"moment is in the future: it is {to_rfc3339(now_s)} now")
         is_cancelled = Flag()

@@ -140,6 +140,17 @@ async def test_a_player_goes_on(log: EventLog, monkeypatch: pytest.MonkeyPatch) 
     assert numbers == sorted(set(numbers))
 
 
+async def test_a_player_at_the_present_by_another_clock(log: EventLog) -> None:
+    """It follows the present of the process that has the log, also after that is set back."""
+    history = History(log)
+    history.goes_on(50, 1)
+    rewinder = history.rewinder()
+    for set_back_s in (0.0, 0.5):
+        history.machine.wait(-set_back_s)
+        view = await rewinder.look(history.now_s() + 1.0, "player")
+        assert view.moment_s == history.now_s()
+
+
 async def test_moments_that_cannot_be_shown(log: EventLog) -> None:
     """Without a history, before it and in the future: the error says what is allowed."""
     empty = Rewinder(log, lambda: None, History(MemoryEventLog()))  # type: ignore[arg-type]
