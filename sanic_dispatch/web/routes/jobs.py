@@ -8,10 +8,10 @@ from typing import Any
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty
 
-from sanic_dispatch.core.job import Progress, State
+from sanic_dispatch.core.job import Job, Progress, State
 from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.dispatch.dispatcher import Dispatcher, new_job_id
-from sanic_dispatch.errors import QueueFull
+from sanic_dispatch.errors import QueueFull, UnknownJob
 from sanic_dispatch.web import auth, idempotency, rate_limit
 from sanic_dispatch.web.calls import JobDetails, ask, eta_of_next, job_details
 from sanic_dispatch.web.context import Call, context_of
@@ -63,9 +63,19 @@ async def cancel(request: Request, job_id: str) -> HTTPResponse:
     return json_answer({"Cancelling": True}, 202) if job.cancelling else empty(headers=NOSNIFF)
 
 
-async def job_answer(request: Call, job_id: str, status: int = 200, **more: Any) -> HTTPResponse:
-    """Return the answer with a job and ``more`` members, its worker's result verbatim."""
-    found = await ask(context_of(request), job_details, job_id)
+async def job_answer(
+    request: Call, job_id: str, status: int = 200, changed: Job | None = None, **more: Any
+) -> HTTPResponse:
+    """Return the answer with a job and ``more`` members, its worker's result verbatim.
+
+    ``changed`` is the job as the request has left it, for the answer if it is not kept since.
+    """
+    try:
+        found = await ask(context_of(request), job_details, job_id)
+    except UnknownJob:
+        if changed is None:
+            raise
+        found = JobDetails(changed, None, None, None)
     answer = json_answer({**_job_fields(found), **more}, status)
     if found.job.result is not None:
         assert answer.body

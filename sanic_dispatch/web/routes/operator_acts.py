@@ -126,7 +126,7 @@ async def act_on_job(request: Request, job_id: str, act: JobAct) -> HTTPResponse
     """Act on a job, and return it: 202 if its holder was asked to stop."""
     who, why, _ = await _words(request)
     job = await ask(context_of(request), act, job_id, why, who)
-    return await job_answer(request, job_id, 202 if job.cancelling else 200)
+    return await job_answer(request, job_id, 202 if job.cancelling else 200, job)
 
 
 async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:

@@ -36,8 +36,9 @@ async def complete(request: Call, job_id: str) -> HTTPResponse:
     """Report a job as done; a body, if there is one, is the result: any JSON."""
     auth.check(request, auth.WORKER)
     result = await read_result(request)
-    await ask(context_of(request), Dispatcher.complete, job_id, proof_of(request), result)
-    return await job_answer(request, job_id)
+    context, proof = context_of(request), proof_of(request)
+    placed = await ask(context, Dispatcher.complete, job_id, proof, result)
+    return await job_answer(request, job_id, changed=placed.job)
 
 
 @holder.post("/jobs/<job_id:str>/fail", stream=True)
@@ -50,8 +51,10 @@ async def fail(request: Call, job_id: str) -> HTTPResponse:
     auth.check(request, auth.WORKER)
     reason, retry, cancelled = failure_in(await read_fields(request, "retry", "cancelled"))
     context, proof = context_of(request), proof_of(request)
-    await ask(context, Dispatcher.fail, job_id, proof, reason, retry=retry, cancelled=cancelled)
-    return await job_answer(request, job_id)
+    placed = await ask(
+        context, Dispatcher.fail, job_id, proof, reason, retry=retry, cancelled=cancelled
+    )
+    return await job_answer(request, job_id, changed=placed.job)
 
 
 @holder.post("/jobs/<job_id:str>/extend", stream=True)

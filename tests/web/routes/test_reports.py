@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from unittest import TestCase
 from urllib.parse import urlencode
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode
 from tests.support.http_requests import CALLBACK, Answer, ask, register
 from tests.support.server import Service, eventually, running_service
 
@@ -76,6 +78,29 @@ async def test_the_result_is_shown_to_the_byte(service: Service) -> None:
     looked_up = await ask(service, "GET", f"jobs/{job_id}")
     for answer in (done, looked_up):
         assert answer.raw.endswith(b',"result":%b}' % result)
+
+
+async def test_reports_on_jobs_that_are_not_kept(tmp_path: Path) -> None:
+    """Each is answered with its job, also if others that end meanwhile push it out."""
+    settings: dict[str, Any] = {"mode": Mode.CACHED_JSON_FILE, "data_dir": tmp_path}
+    async with running_service(lease_s=600.0, keep_done_s=0.0, **settings) as service:
+        held = []
+        for n in range(4):
+            await service.submit({"drink": "mojito"})
+            worker = {"CPEE_INSTANCE_UUID": f"i{n}", "CPEE_ACTIVITY": "a1"}
+            answer = await register(service, f"{CALLBACK}{n}/", **worker)
+            held.append((answer.body["Job"]["id"], answer.headers["Job-Receipt"]))
+        answers = await asyncio.gather(
+            *(
+                report(service, job_id, act, {"Job-Receipt": receipt})
+                for (job_id, receipt), act in zip(held, ("complete", "fail") * 2, strict=True)
+            )
+        )
+        assert [answer.status for answer in answers] == [200] * 4
+        ends = [(answer.body["id"], answer.body["state"]) for answer in answers]
+        assert ends == [
+            (job_id, state) for (job_id, _), state in zip(held, ("done", "failed") * 2, strict=True)
+        ]
 
 
 async def test_the_reason_of_a_failure_is_shown(service: Service) -> None:
