@@ -46,10 +46,11 @@ class Register(Value, frozen=True):
 
 
 class Withdraw(Value, frozen=True):
-    """Take a waiting worker out of the queue, at its own word."""
+    """Take a waiting worker out of the queue, at its own word; ``connection``: by which it came."""
 
     worker_id: str
     request: str = ""
+    connection: str = ""
 
 
 class RegisterConnected(Value, frozen=True):

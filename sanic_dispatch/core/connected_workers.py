@@ -359,8 +359,12 @@ def on_withdraw(machine: StateMachine, command: c.Withdraw) -> None:
 
     One that awaits its last job stays: only that it came back says what became of that. So does a
     connected one that an operator set aside, out of reach: it is that also when it comes again.
+    What was said over a connection before another one took over concerns the worker no more.
     """
     worker_id, tables = command.worker_id, machine.tables
+    reached_by = tables.workers.connection_of.get(worker_id)
+    if command.connection and reached_by not in (None, command.connection):
+        raise UnknownWorker
     job = tables.jobs.held_by(worker_id) or tables.jobs.at_callback(worker_id)
     is_its = job is not None and job.worker is not None and job.worker.id == worker_id
     if job is not None and is_its and job.state is State.ASSIGNED:

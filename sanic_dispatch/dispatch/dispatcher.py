@@ -435,10 +435,13 @@ class Dispatcher:
             self._answers_elsewhere.expect(job, origin.run)
         return job
 
-    async def withdraw(self, worker_id: str) -> None:
-        """Take a waiting worker out of the queue. Raises UnknownWorker and WorkerHasJob."""
+    async def withdraw(self, worker_id: str, connection: str = "") -> None:
+        """Take a waiting worker out of the queue, unless it is back by another ``connection``.
+
+        Raises UnknownWorker and WorkerHasJob.
+        """
         await self._until_open()
-        await self.batches.execute(c.Withdraw(worker_id, REQUEST_ID.get()))
+        await self.batches.execute(c.Withdraw(worker_id, REQUEST_ID.get(), connection))
 
     async def register_connected(self, worker: Worker, connection: str) -> Job | None:
         """Enqueue a worker that is reached by this connection, which must be attached.

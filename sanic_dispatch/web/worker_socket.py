@@ -239,7 +239,7 @@ class WorkerSocket(Websocket):
     async def _withdraw(self, _: dict[str, Any], __: bytes) -> dict[str, Any]:
         if not self._worker_id:
             raise UnknownWorker
-        await ask(self._context, Dispatcher.withdraw, self._worker_id)
+        await ask(self._context, Dispatcher.withdraw, self._worker_id, self._connection)
         self._is_engaged = False
         return {}
 

@@ -416,6 +416,19 @@ def test_what_is_offered_goes_back_when_the_service_stops(bar: Bar) -> None:
     assert bar.job().state is State.WAITING
 
 
+def test_a_withdrawal_is_of_its_connection(bar: Bar) -> None:
+    """One that comes late does not take a worker out of the line that has registered again."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Leave("1"))
+    bar.register(TABLET, "2")
+    late = bar.apply(c.Withdraw(TABLET, connection="1"))
+    assert isinstance(late.reply, UnknownWorker)
+    assert bar.waiting == [TABLET]
+    bar.apply(c.Leave("2"))
+    bar.apply(c.Withdraw(TABLET, connection="2"))
+    assert bar.waiting == []
+
+
 @pytest.mark.parametrize("name", [TABLET, "http://c1/"])
 def test_a_worker_withdraws(bar: Bar, name: str) -> None:
     """Not while it has a job, and not twice."""

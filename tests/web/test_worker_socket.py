@@ -12,8 +12,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sanic_dispatch.config.settings import CancelAssigned
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.errors import UnknownWorker
 from sanic_dispatch.live.work_messages_schema import SAID
-from sanic_dispatch.web import worker_connections, worker_socket
+from sanic_dispatch.web import calls, worker_connections, worker_socket
 from sanic_dispatch.web.worker_socket import MAX_FAULTS, MAX_FRAME_BYTES, MAX_UNANSWERED
 from tests.support.http_requests import ask
 from tests.support.server import Service, eventually, running_service
@@ -141,6 +143,33 @@ async def test_withdrawing(service: Service) -> None:
         problem = await worker.error(withdraw={})
         assert problem["Error"] == "WrongState"
         assert problem["job"] == {"id": report["job"], "ticket": 1}
+
+
+async def test_a_withdrawal_that_is_late(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was held up, and the worker has gone and come back meanwhile: it waits."""
+    owner_answers, refused = asyncio.Event(), asyncio.Event()
+
+    async def ask_later(context: Any, function: Any, *arguments: Any) -> Any:
+        if function is not Dispatcher.withdraw:
+            return await calls.ask(context, function, *arguments)
+        await owner_answers.wait()
+        try:
+            return await calls.ask(context, function, *arguments)
+        except UnknownWorker:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(worker_socket, "ask", ask_later)
+    async with tablet(service) as worker:
+        await worker.ok(register=TABLET)
+        await worker.websocket.send('{"withdraw":{}}')
+    async with tablet(service) as worker:
+        await worker.ok(register=TABLET)
+        owner_answers.set()
+        async with asyncio.timeout(5):
+            await refused.wait()
+        await submit(service)
+        await worker.accepted()
 
 
 async def test_a_second_registration_is_refused(service: Service) -> None:
