@@ -47,6 +47,9 @@ _TOPIC = re.compile(rb"/topics/(?P<name>[^/]+)(?P<rest>/.+)")
 _SANICS = frozenset(("transfer-encoding", "expect", "upgrade", "worker-id"))
 """Headers of requests that only Sanic handles; a poll may wait for longer than other requests."""
 
+MAX_LENGTH_CHARS = 20
+"""A longer Content-Length is left to Sanic: int() fails for thousands of digits."""
+
 _log = structlog.get_logger("sanic_dispatch.web")
 
 
@@ -199,10 +202,12 @@ class FastPathProtocol(PunctualProtocol):
 
     def _is_ordinary(self, headers: Header, size: int) -> bool:
         """Whether the request is framed by Content-Length alone, and not too large."""
+        length = headers.get("content-length", "0")
         return (
             _SANICS.isdisjoint(headers)
             and all(it.lower() == "keep-alive" for it in headers.getall("connection", ()))
-            and int(headers.get("content-length", 0)) == size <= self.request_max_size
+            and len(length) <= MAX_LENGTH_CHARS
+            and int(length) == size <= self.request_max_size
         )
 
     async def _serve(self, request: FastRequest, handler: Handler) -> None:

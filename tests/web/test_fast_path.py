@@ -209,6 +209,13 @@ async def test_everything_else_goes_to_sanic(pieces: list[bytes]) -> None:
     assert not seen
 
 
+async def test_a_length_of_thousands_of_digits_goes_to_sanic() -> None:
+    """llhttp takes any number of zeros in front, and Python does not."""
+    long = submission().replace(b"Content-Length: ", b"Content-Length: " + b"0" * 4400)
+    async with running_service() as service:
+        assert (await answers_to(service, [long], ANSWER_S)).startswith(b"HTTP/1.1 400 ")
+
+
 async def test_what_passes_middleware_goes_to_sanic() -> None:
     """Requests that middleware adds headers to, such as those of other sites."""
     with counted() as seen:
