@@ -21,6 +21,8 @@ class TooManyClients(DispatchError):
 class OutOfReach(DispatchError):
     """This process gets no events, so its projection is out of date."""
 
+    code = "OutOfReach"
+
     def __init__(self) -> None:
         super().__init__("the queues are out of reach")
 

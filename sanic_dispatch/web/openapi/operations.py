@@ -575,7 +575,7 @@ VIEW_STATE = Operation(
     },
     errors=(
         *("Unauthorized", "UnknownJob", "InvalidRequest"),
-        *("TooManyClients", "OutOfReach", "ShuttingDown"),
+        *("TooManyClients", "OutOfReach", "ShuttingDown", "NotReady", "OwnerUnreachable"),
     ),
 )
 ASYNCAPI = Operation(

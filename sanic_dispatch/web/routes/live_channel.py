@@ -246,11 +246,11 @@ def _refusing() -> Iterator[None]:
     except ValueError as error:
         raise Refusal(close_codes.CLIENT_SPOKE, str(error)) from error
     except UnknownJob as error:
-        raise Refusal(close_codes.UNKNOWN_JOB, str(error), "UnknownJob") from error
+        raise Refusal(close_codes.UNKNOWN_JOB, str(error), error.code) from error
     except InvalidRequest as error:
         raise Refusal(close_codes.CLIENT_SPOKE, str(error), error.code) from error
     except (TooManyClients, OutOfReach, StandingBy, ShuttingDown, OwnerUnreachable) as error:
-        raise Refusal(close_codes.TRY_LATER, str(error), type(error).__name__) from error
+        raise Refusal(close_codes.TRY_LATER, str(error), error.code) from error
 
 
 def _view_key(request: Request) -> ViewKey:

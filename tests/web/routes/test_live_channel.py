@@ -21,9 +21,12 @@ from sanic_dispatch import __version__
 from sanic_dispatch.app import new_context
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.errors import DispatchError, OwnerUnreachable, ShuttingDown, StandingBy
 from sanic_dispatch.live.asyncapi import asyncapi
 from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.live.subscription import OutOfReach, TooManyClients
 from sanic_dispatch.web import problems
+from sanic_dispatch.web.routes import live_channel
 from sanic_dispatch.web.routes.live_channel import live
 from tests.support.story import Story, reduced, secret
 from tests.support.valid_frames import every_frame_is_valid
@@ -549,6 +552,26 @@ async def test_an_event_stream_ends_when_the_server_stops(bar: Bar) -> None:
         await next_event(response)
         bar.hub.stop()
         assert await asyncio.wait_for(response.content.read(), 3) == b""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TooManyClients(1),
+        OutOfReach(),
+        ShuttingDown(),
+        StandingBy("bar-1:2567"),
+        OwnerUnreachable("bar-1:2567", "the link broke", was_sent=True),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_view_that_cannot_be_shown_now(error: DispatchError) -> None:
+    """503 with the error's own code, as of other requests; StandingBy is NotReady."""
+    with pytest.raises(live_channel.Refusal) as refused, live_channel._refusing():
+        raise error
+    answer = refused.value.to_answer()
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert json.loads(answer.body or b"")["Error"] == error.code
 
 
 async def test_the_document_of_the_channel(bar: Bar) -> None:
