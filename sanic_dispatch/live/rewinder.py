@@ -32,6 +32,10 @@ orders, so that snapshots are no longer than the log."""
 MAX_PLAYERS = 16
 """How many views of the past are kept to go on from: those that are played."""
 
+IDLE_S = 60.0
+"""After how long without a look such a view is dropped, since its client has gone: it has every
+order that was open."""
+
 UPKEEP_S = 30.0
 """How often a snapshot is made of what is new, if that is enough."""
 
@@ -78,6 +82,8 @@ class _PastMonitor:
     def __init__(self, projection: PastProjection, stamp: Stamp) -> None:
         self.stamp = stamp
         self.now_s = 0.0
+        self.looked_s = 0.0
+        """When its player last looked (Unix seconds)."""
         self.continue_from(projection)
 
     def continue_from(self, projection: PastProjection) -> None:
@@ -149,7 +155,10 @@ class Rewinder:
             is_cancelled.set()
 
     async def keep_up(self) -> None:
-        """Make snapshots of new events until cancelled; pause while somebody looks at the past."""
+        """Make snapshots of new events, and drop idle views, until cancelled.
+
+        Pause while somebody looks at the past.
+        """
         is_cancelled = Flag()
         try:
             while True:
@@ -172,6 +181,7 @@ class Rewinder:
         return self._log.last_number - (refs[-1].n if refs else 0)
 
     def _save_new(self, is_cancelled: IsCancelled) -> None:
+        self._drop_idle()
         self._check_recent()
         if self._unsaved() < SNAPSHOT_EVENTS:
             return
@@ -186,6 +196,13 @@ class Rewinder:
         for _ in self._fold_until(past, None, pace, is_cancelled):
             pass
         past.close()
+
+    def _drop_idle(self) -> None:
+        """Drop the views of players that look no more."""
+        now_s = self._clock.now_s()
+        for player, past in list(self._monitors.items()):
+            if not 0 <= now_s - past.looked_s < IDLE_S:
+                self._monitors.pop(player).close()
 
     def _check_recent(self) -> None:
         """Forget the recent snapshots if their events may be others by now, or data was erased."""
@@ -218,6 +235,7 @@ class Rewinder:
         if not player:
             past.close()
             return
+        past.looked_s = self._clock.now_s()
         self._monitors[player] = past
         if len(self._monitors) > MAX_PLAYERS:
             self._monitors.popitem(last=False)[1].close()

@@ -243,6 +243,25 @@ async def test_a_look_comes_before_upkeep(tmp_path: Path, monkeypatch: pytest.Mo
     upkeep.cancel()
 
 
+async def test_views_of_players_that_have_gone_are_dropped(log: EventLog) -> None:
+    """Each has all open orders, and nobody else uses it."""
+    history = History(log)
+    history.goes_on(50, 1)
+    rewinder, sleeps = history.rewinder(), iter([None])
+
+    async def sleep(seconds: float) -> None:
+        if next(sleeps, "over") == "over":
+            raise asyncio.CancelledError
+
+    history.sleep = sleep  # type: ignore[attr-defined]
+    await rewinder.look(history.now_s(), "gone")
+    history.machine.wait(module.IDLE_S)
+    await rewinder.look(history.now_s(), "here")
+    with pytest.raises(asyncio.CancelledError):
+        await rewinder.keep_up()
+    assert list(rewinder._monitors) == ["here"]
+
+
 async def test_upkeep(tmp_path: Path) -> None:
     """Snapshots of what is new are made in the background."""
     history = History(segments(tmp_path))
