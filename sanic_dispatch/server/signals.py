@@ -26,6 +26,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.is_asked = False
+        self._is_signalled = False
+        """Whether a signal has asked for it: one may also follow the end of the lifeline."""
         self._asked = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -49,8 +51,8 @@ class Stop:
         self._asked.set()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if self.is_asked:
+        if self._is_signalled:
             os._exit(128 + number)
-        self.is_asked = True
+        self._is_signalled = self.is_asked = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._asked.set)
