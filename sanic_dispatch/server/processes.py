@@ -201,5 +201,7 @@ class _Parent:
         for child in self._children.values():
             yield from (child.lifeline, child.ready)
 
-    def _on_signal(self, _: int, __: FrameType | None) -> None:
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._signals += 1
+        if self._signals > 1:
+            self._code = 128 + number

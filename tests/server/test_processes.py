@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -154,6 +155,33 @@ async def test_the_first_cannot_start() -> None:
     assert done.code == 1
     assert done.err.count("\n") == 1
     assert "cannot be reached" in done.err
+
+
+SLOW_TO_STOP = """
+from time import sleep
+from sanic_dispatch.server.processes import fork_processes
+
+process = fork_processes(2, 60.0)
+if process is not None:
+    process.report_ready()
+    print("ready", flush=True)
+    sleep(60)
+"""
+
+
+async def test_a_second_signal() -> None:
+    """It kills the processes at once, and the exit code says which signal it was."""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SLOW_TO_STOP, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout
+    for _ in range(2):
+        assert await parent.stdout.readline() == b"ready\n"
+    parent.send_signal(signal.SIGINT)
+    await asyncio.sleep(0.05)
+    parent.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(parent.wait(), 10) == 128 + signal.SIGTERM
+    assert await parent.stdout.read() == b""  # both have ended, too
 
 
 @pytest.mark.parametrize(
