@@ -113,12 +113,10 @@ class WorkChannel:
         """Send a message over the connection, once there is one, and return its ``ok``.
 
         Raises ServiceError for an ``error``, and for a message that is too large to be sent (413),
-        and ChannelLost if it is not known whether the message arrived.
+        or is not JSON (400), and ChannelLost if it is not known whether the message arrived.
         """
         number = next(self._numbers)
-        message = ujson.dumps({kind: members, "ref": number})
-        if len(message) > MAX_SENT_BYTES:
-            raise ServiceError(413, "TooLarge", f"a message may have {MAX_SENT_BYTES} bytes")
+        message = _encoded({kind: members, "ref": number})
         await self.connected()
         assert self._socket
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -227,6 +225,21 @@ class WorkChannel:
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(error)
+
+
+def _encoded(message: Mapping[str, Any]) -> str:
+    """Return a message as JSON. Raises ServiceError for what the service would not read.
+
+    Of what is not JSON the service could not tell to which message it replies.
+    """
+    try:
+        text = ujson.dumps(message, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise ServiceError(400, "InvalidJson", f"not JSON: {error}") from None
+    if size > MAX_SENT_BYTES:
+        raise ServiceError(413, "TooLarge", f"a message may have {MAX_SENT_BYTES} bytes")
+    return text
 
 
 def is_temporary(error: ServiceError) -> bool:

@@ -289,6 +289,25 @@ async def test_a_result_that_is_too_large(service: Service) -> None:
     assert [(one.status, one.error) for one in refusals] == [(413, "TooLarge")] * 2
 
 
+async def test_what_is_not_json(service: Service) -> None:
+    """It is refused before it is sent, and the job can still be reported."""
+    refusals: list[ServiceError] = []
+
+    async def act(job: WorkerJob) -> None:
+        for result in (float("nan"), [float("inf")], {"note": "\ud800"}):
+            with pytest.raises(ServiceError) as caught:
+                await asyncio.wait_for(job.done(result), 2)
+            refusals.append(caught.value)
+        with pytest.raises(ServiceError):
+            await asyncio.wait_for(job.progress(float("nan")), 2)
+        assert await job.done("\N{LEMON}")
+
+    async with at_work(Worker(service.base_url, NAME), act):
+        _, _, job_id = await service.submit("one")
+        assert (await ends(service, job_id))["result"] == "\N{LEMON}"
+    assert [(one.status, one.error) for one in refusals] == [(400, "InvalidJson")] * 3
+
+
 @pytest.mark.parametrize(
     ("reason", "kept"),
     [
