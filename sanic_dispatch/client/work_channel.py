@@ -138,7 +138,7 @@ class WorkChannel:
             try:
                 return await self.ask(kind, members)
             except ChannelLost:
-                continue
+                await asyncio.sleep(0)  # ``run`` may not have noticed the loss yet
             except ServiceError as error:
                 if not is_temporary(error):
                     raise

@@ -135,6 +135,22 @@ async def test_a_broken_connection_in_the_middle_of_a_job(service: Service) -> N
     assert not job.is_cancelled
 
 
+@pytest.mark.timeout(10)
+async def test_a_report_at_the_moment_of_a_loss(service: Service) -> None:
+    """It is repeated over the next connection, also if the worker has not noticed the loss yet."""
+
+    async def act(job: WorkerJob) -> None:
+        assert worker._channel._socket
+        worker._channel._socket.transport.abort()
+        await asyncio.sleep(0)
+        assert await job.done("made")
+
+    worker = Worker(service.base_url, NAME)
+    async with at_work(worker, act):
+        _, _, job_id = await service.submit("one")
+        assert (await ends(service, job_id))["result"] == "made"
+
+
 async def test_a_cancellation_while_the_connection_is_broken(service: Service) -> None:
     """It hears of it as soon as it is back."""
     hands = Hands()
