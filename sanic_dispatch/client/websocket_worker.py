@@ -266,6 +266,9 @@ class WebsocketWorker:
             self._offer = None
         elif kind == "job":
             self._take_job(members)
+        elif kind == "end":  # another worker has its job, or will: it cannot keep the lease up
+            if job is not None:
+                job.note_stop()
         elif kind == "error":  # it no longer holds this job
             if job is not None and job.id == members.get("job", {}).get("id"):
                 job.note_stop()

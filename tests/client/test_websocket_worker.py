@@ -237,6 +237,18 @@ async def test_a_second_worker_of_the_name(service: Service) -> None:
     assert caught.value.status == 409
 
 
+async def test_a_job_that_a_second_worker_of_the_name_has(service: Service) -> None:
+    """The first one is told to stop."""
+    first, second = Hands(), Hands()
+    async with at_work(Worker(service.base_url, NAME), first.act):
+        await service.submit("one")
+        job = await first.job()
+        async with at_work(Worker(service.base_url, NAME), second.act):
+            assert (await second.job()).id == job.id
+            await asyncio.wait_for(job.until_cancelled(), 5)
+            assert job.is_cancelled
+
+
 async def test_a_job_that_is_to_be_cancelled(service: Service) -> None:
     """The worker hears of it at once, and says that it stopped."""
 
