@@ -90,6 +90,7 @@ async def frames_of(
         ping_interval=None,
         close_timeout=1,
         max_size=MAX_FRAME_BYTES,
+        proxy=None,  # as aiohttp, which sends the requests: none of the environment
     )
     with raising_channel_lost():
         async with connection as socket:

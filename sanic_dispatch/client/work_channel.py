@@ -156,6 +156,7 @@ class WorkChannel:
             ping_timeout=PING_EVERY_S,
             close_timeout=1,
             max_size=MAX_MESSAGE_BYTES,
+            proxy=None,  # as aiohttp, which sends requests: none of the environment
         )
         try:
             with raising_channel_lost():

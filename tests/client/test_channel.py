@@ -68,6 +68,12 @@ def test_the_backoff() -> None:
     assert delay_s(5000, 1.0) == 15.0
 
 
+async def test_no_proxy_from_the_environment(client: DispatchClient, no_way_out: None) -> None:
+    """Proxies from the environment are not used, as for requests."""
+    await client.submit(1)
+    assert "order/1" in (await first(client.follow())).map
+
+
 async def test_follow_the_board(client: DispatchClient) -> None:
     """First the whole view, then each change."""
     await client.submit({"drink": "mojito", "name": "Ada"})

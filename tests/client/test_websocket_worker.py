@@ -105,6 +105,13 @@ async def test_five_lines(service: Service) -> None:
     assert (waiting.id, waiting.label) == ("ws:tablet-1", "Bar left")
 
 
+async def test_no_proxy_from_the_environment(service: Service, no_way_out: None) -> None:
+    """Proxies from the environment are not used."""
+    _, _, job_id = await service.submit("one")
+    async with at_work(Worker(service.base_url, NAME), finish):
+        assert (await ends(service, job_id))["state"] == "done"
+
+
 async def test_a_job_that_comes_together_with_the_reply_to_the_registration(
     service: Service,
 ) -> None:
