@@ -41,6 +41,7 @@ def service_options() -> list[click.Parameter]:
             metavar="TOKEN",
             show_default="none",
             show_envvar=True,
+            callback=_token,
             help="Sent as a bearer token. Better given as the variable: other users of this "
             "machine can see a command line.",
         ),
@@ -50,9 +51,24 @@ def service_options() -> list[click.Parameter]:
 
 def base_url(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     """Return the URL of the chosen topic of the service at a URL; a callback for click."""
+    from yarl import URL
+
     if not value.startswith(("http://", "https://")):
         raise click.BadParameter(f"{value!r} does not begin with http:// or https://.")
+    try:
+        has_host = bool(URL(value).host)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}: {error}.") from None
+    if not has_host:
+        raise click.BadParameter(f"{value!r} has no host.")
     return url_of_topic(value)
+
+
+def _token(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Return the token if it can be sent in a header; a callback for click."""
+    if value is not None and not value.isprintable():
+        raise click.BadParameter("it has a line break, or another character that is not printable.")
+    return value
 
 
 def run(work: Coroutine[Any, Any, int]) -> None:

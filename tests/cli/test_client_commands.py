@@ -118,6 +118,10 @@ async def test_submit_with_a_priority() -> None:
         (["NaN"], 2, "NaN"),
         (["1", "--priority", "8"], 2, "8 is not in the range 0<=x<=7"),
         (["1", "--url", "localhost:2567"], 2, "does not begin with http:// or https://."),
+        (["1", "--url", "http://"], 2, "'http://' has no host."),
+        (["1", "--url", "http://bar.example:99999/"], 2, "Port out of range"),
+        (["1", "--url", "http://[::1/", "--topic", "roof"], 2, "Invalid IPv6 URL"),
+        (["1", "--token", "from-windows\r"], 2, "it has a line break"),
         (["--file", "/no/such/file"], 2, "No such file"),
     ],
 )
