@@ -12,6 +12,7 @@ from sanic_dispatch.cli.config_file import config_option, topics_of, webhooks_of
 from sanic_dispatch.cli.setting_option import SettingOption
 from sanic_dispatch.cli.topic_option import chosen_topic
 from sanic_dispatch.config.settings import MODE_SETTING, SETTINGS, Mode, Settings
+from sanic_dispatch.errors import SettingsError
 
 HOW_TO_SET = """\b
 Every option can be given as an environment variable instead: SANIC_DISPATCH_
@@ -35,9 +36,14 @@ def setting_options(*names: str) -> list[click.Parameter]:
 
 
 def settings_of(flags: Mapping[str, Any]) -> Settings:
-    """Return the settings that a command's options and its settings file give."""
+    """Return the settings that a command's options and its settings file give.
+
+    Raises SettingsError.
+    """
     context = click.get_current_context()
-    return Settings.of(**flags, topics=topics_of(context), webhooks=webhooks_of(context))
+    settings = Settings.of(**flags, topics=topics_of(context), webhooks=webhooks_of(context))
+    _check_allow_lists(settings)
+    return settings
 
 
 def settings_of_topic(flags: Mapping[str, Any]) -> Settings:
@@ -47,3 +53,19 @@ def settings_of_topic(flags: Mapping[str, Any]) -> Settings:
         return service
     section = topics_of(click.get_current_context()).get(name, {})
     return service.of_topic(name, {key: section[key] for key in section if key in flags})
+
+
+def _check_allow_lists(settings: Settings) -> None:
+    """Raise SettingsError, which names the option, if the guard could not read an entry."""
+    from sanic_dispatch.callbacks.guard import Allowed
+
+    for flag, entries in (
+        ("--allow-callback", settings.allow_callback),
+        ("--allow-webhook", settings.allow_webhook),
+        ("--allow-push", settings.allow_push),
+    ):
+        for entry in entries:
+            try:
+                Allowed.parse(entry)
+            except SettingsError as error:
+                raise SettingsError(f"{flag} {error}") from None

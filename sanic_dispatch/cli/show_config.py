@@ -17,6 +17,7 @@ from sanic_dispatch.config.masking import MASK
 from sanic_dispatch.config.settings import SETTINGS, TOPICS_FOLDER
 from sanic_dispatch.config.webhook_entry import WebhookEntry
 from sanic_dispatch.observability.log import without_secrets
+from sanic_dispatch.server.tls import tls_context
 
 ORIGINS = {
     ParameterSource.COMMANDLINE: "flag",
@@ -41,7 +42,10 @@ def show_config(as_json: bool, **flags: Any) -> None:
       sanic-dispatch config | grep -v '# default' > dispatch.toml
       sanic-dispatch config --json | jq .port.value
     """
-    topics = settings_of(flags).topics
+    settings = settings_of(flags)
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        tls_context(settings.tls_cert, settings.tls_key)
+    topics = settings.topics
     context = click.get_current_context()
     own = {name: topics_of(context).get(name, {}) for name in topics}
     if as_json:

@@ -332,11 +332,21 @@ def test_a_secret_that_is_refused_is_not_repeated(option, value):
     assert "canary" not in refused.output
 
 
-def test_config_checks_as_serve_does(file):
-    """Settings that contradict each other are refused."""
-    done = run("config", "--config", file("public = '/no/such/folder'"))
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("public = '/no/such/folder'", "is not a folder"),
+        ("allow-callback = 'http://a.example/'", "--allow-callback 'http://a.example/' is neither"),
+        ("allow-webhook = 'a.example:0'", "--allow-webhook 'a.example:0': the port is not"),
+        ("allow-push = '169.254.0.0/16'", "--allow-push '169.254.0.0/16' is among those"),
+        ("tls-cert = '/no/such'\ntls-key = '/no/such'", "--tls-cert /no/such: No such file"),
+    ],
+)
+def test_config_checks_as_serve_does(file, text, words):
+    """What keeps serve from starting is refused."""
+    done = run("config", "--config", file(text))
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "is not a folder" in done.stderr
+    assert words in done.stderr
 
 
 def test_the_storage_commands_take_the_file(file, tmp_path):
