@@ -105,4 +105,5 @@ def _line(setting: Setting, value: Any, origin: str) -> str:
     if written is None or written == []:
         return f"# {setting.key} is not set: {setting.default_text or 'none'}"
     text = ujson.dumps(written, ensure_ascii=False, escape_forward_slashes=False)
-    return f"{'# ' if MASK in text else ''}{setting.key} = {text}  # {origin}"
+    is_masked = setting.mask is not None and MASK in text
+    return f"{'# ' if is_masked else ''}{setting.key} = {text}  # {origin}"
