@@ -164,6 +164,9 @@ class Integer(Number):
         except ValueError:
             raise ValueError(f"{text!r} is not a whole number.") from None
 
+    def _in_unit(self, value: float) -> float:
+        return value  # exact, however large
+
 
 class Duration(Number):
     """A time, kept in seconds and written in ``unit``, one of UNITS_S. The range is in seconds."""

@@ -225,7 +225,10 @@ def test_config_says_what_topics_set(file):
 
 
 @pytest.mark.usefixtures("in_a_bar")
-@pytest.mark.parametrize("text", ["", EVERYTHING, TOPICS, "title = 'Soon … here'"])
+@pytest.mark.parametrize(
+    "text",
+    ["", EVERYTHING, TOPICS, "title = 'Soon … here'", f"keep-history-size = {2**50 - 1}"],
+)
 def test_the_output_of_config_is_a_settings_file(called, file, text):
     """Given to serve, it makes the same settings, except for masked lines."""
     run("serve", "--config", file(text))
