@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle
@@ -31,6 +33,17 @@ from tests.support.redis import program
 from tests.support.server import ROOT, running_service
 
 OPEN_TO_WEBHOOKS = {"allow_webhook": ("127.0.0.0/8",), "operator_tokens": (TOKEN,)}
+
+
+def test_what_make_bench_installs() -> None:
+    """The plugins whose options pytest is given are there: an unknown option is an error."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    options = project["tool"]["pytest"]["ini_options"]
+    plugins = {"asyncio_mode": "pytest-asyncio", "timeout": "pytest-timeout"}
+    needed = {plugin for option, plugin in plugins.items() if option in options}
+    for extra in ("bench", "test"):
+        assert needed <= {re.split("[>=]", each)[0] for each in extras[extra]}
 
 
 async def measured(tmp_path: Path, *names: str, **settings: object) -> dict[str, object]:
