@@ -24,6 +24,10 @@ GOODBYE_S = 2.0
 """How long a polling robot that stops tries to give its job back."""
 
 
+_NOT_ITS_OWN = (404, 409)
+"""Statuses of a report on a job that is not the robot's any more: its lease has ended, say."""
+
+
 class ConnectedRobot(ABC):
     """Mixes the drinks that it gets, until it is cancelled.
 
@@ -132,7 +136,11 @@ class PollingRobot(ConnectedRobot):
         except asyncio.CancelledError:
             await self._give_back(client, job)
             raise
-        await client.complete(job["id"], job["receipt"], result)
+        try:
+            await client.complete(job["id"], job["receipt"], result)
+        except ServiceError as error:
+            if error.status not in _NOT_ITS_OWN:
+                raise
         self._note_mixed()
 
     async def _give_back(self, client: DispatchClient, job: Mapping[str, Any]) -> None:
