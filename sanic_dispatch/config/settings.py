@@ -896,6 +896,11 @@ class Settings:
             raise SettingsError(
                 f"--workers {self.workers}: several processes share queues only with --mode Redis"
             )
+        if self.workers > 1 and self.advertise and not self.process:
+            raise SettingsError(
+                f"--workers {self.workers}: these processes reach each other at 127.0.0.1 only, "
+                "and --advertise is for others"
+            )
 
     def _check_public(self) -> None:
         if self.public and self.writes_data_dir and _is_inside(self.data_dir, self.public):

@@ -276,3 +276,12 @@ def test_keys_in_redis():
 def test_resend_doubt(on_doubt, resend):
     """``auto`` decides by the kind of worker; the other two values decide for all."""
     assert Settings(on_doubt=on_doubt).resend_doubt is resend
+
+
+def test_processes_that_others_cannot_reach():
+    """--workers and --advertise contradict each other; a process's own address is no such thing."""
+    values = {"mode": Mode.REDIS, "workers": 2, "topics": {"roof": {}}}
+    with pytest.raises(SettingsError, match="^--workers 2: these processes reach each other at"):
+        Settings.of(advertise="http://10.0.0.7:2567/", **values)
+    own = Settings.of(**values).with_process(1, "127.0.0.1", 4711)
+    assert own.topics["roof"].advertise == own.advertise == "http://127.0.0.1:4711/"
