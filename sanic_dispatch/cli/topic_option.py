@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
 
 import click
 
+from sanic_dispatch.config.public_url import url_below
 from sanic_dispatch.config.settings import TOPICS_FOLDER
 from sanic_dispatch.config.topic_names import check_topic_names
 
@@ -35,9 +35,7 @@ def url_of_topic(service_url: str) -> str:
     """Return the URL of the chosen topic; a query is kept."""
     if not chosen_topic():
         return service_url
-    url = urlsplit(service_url)
-    path = f"{url.path.rstrip('/')}/{TOPICS_FOLDER}/{chosen_topic()}/"
-    return url._replace(path=path).geturl()
+    return url_below(service_url, f"{TOPICS_FOLDER}/{chosen_topic()}/")
 
 
 def folder_of_topic(data_dir: Path) -> Path:

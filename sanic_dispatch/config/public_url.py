@@ -64,5 +64,10 @@ def origin_of(url: str) -> str:
 
 def order_page_of(public_url: str) -> str:
     """Return the URL of the order page of the service at this URL; the query is kept."""
-    parts = urlsplit(public_url)
-    return parts._replace(path=f"{parts.path.rstrip('/')}/{ORDER_PAGE}").geturl()
+    return url_below(public_url, ORDER_PAGE)
+
+
+def url_below(url: str, path: str) -> str:
+    """Return the URL with a path below its own; the query is kept."""
+    parts = urlsplit(url)
+    return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()

@@ -37,6 +37,7 @@ from sanic_dispatch.config.public_url import (
     check_advertised_url,
     check_contact,
     check_public_url,
+    url_below,
 )
 from sanic_dispatch.config.redis_url import TOPICS_INFIX, check_redis_prefix, check_redis_url
 from sanic_dispatch.config.tokens import (
@@ -807,10 +808,12 @@ class Settings:
     def of_topic(self, name: str, own: Mapping[str, Any]) -> Settings:
         """Return the settings of a named topic, which sets ``own`` and inherits the others.
 
-        ``own`` are arguments of ``of``. Tokens are not added to the inherited ones. Raises
-        SettingsError.
+        ``own`` are arguments of ``of``. Tokens are not added to the inherited ones. Its public URL
+        is below that of the service. Raises SettingsError.
         """
-        defaults = {"title": "", "listed": True, "topics": {}, "webhooks": ()}
+        defaults: dict[str, Any] = {"title": "", "listed": True, "topics": {}, "webhooks": ()}
+        if self.public_url:
+            defaults["public_url"] = url_below(self.public_url, f"{TOPICS_FOLDER}/{name}/")
         own = {"topic": name, **defaults} | dict(own)
         if "mode" in own:
             mode = own.pop("mode")

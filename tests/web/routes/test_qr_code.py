@@ -84,6 +84,18 @@ async def test_public_url(public_url: str, page: str) -> None:
         assert (await code_of(service, service.base_url + PAGE)).raw == draw(page)
 
 
+async def test_public_url_of_a_topic() -> None:
+    """A topic's code leads to its own order page, also if only the service has a --public-url."""
+    topics = {"roof": {}, "cellar": {"public_url": "https://cellar.example/"}}
+    async with running_service(public_url="https://bar.example/p/?a=b", topics=topics) as service:
+        for path, page in (
+            ("", f"https://bar.example/p/{PAGE}?a=b"),
+            ("topics/roof/", f"https://bar.example/p/topics/roof/{PAGE}?a=b"),
+            ("topics/cellar/", f"https://cellar.example/{PAGE}"),
+        ):
+            assert (await ask(service, "GET", f"{path}qr.svg")).raw == draw(page)
+
+
 @pytest.mark.parametrize(
     "public_url", ["bar.example", "ftp://bar.example", "https://a@bar.example", "https://b/#x",
                    "https://", "https://b\n.example", "https://b/" + "x" * 300, "https://[b"]
