@@ -67,7 +67,7 @@ def estimates(parameters: Any, as_json: bool, **options: Any) -> None:
             _print(found)
         return remote.DONE
 
-    with no_collection():
+    with no_collection(), remote.interrupted_at_once():
         remote.run(run())
 
 

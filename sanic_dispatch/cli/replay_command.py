@@ -160,7 +160,8 @@ def replay(
       sanic-dispatch replay --grid robots=1..5,slower=1.0..1.5 --goal "p90 wait <= 5 min"
     """
     _check(grid, goal, plot, options)
-    with no_collection():  # a million orders stay in memory, and leave no garbage
+    # A million orders stay in memory, and leave no garbage.
+    with no_collection(), remote.interrupted_at_once():
         remote.run(_run(grid, goal, plot, as_json, options))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -21,6 +22,11 @@ from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.history.history_queries import RecordedPage
 from sanic_dispatch.history.recording_page import recorded_in, recording_fields
+from sanic_dispatch.replay.comparison import run_again
+from sanic_dispatch.replay.evening_summary import EveningSummary
+from sanic_dispatch.replay.recording import Recording
+from sanic_dispatch.replay.scenario import Scenario
+from sanic_dispatch.replay.virtual_run import Outcome
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.event_log import Page
 from sanic_dispatch.storage.event_record import (
@@ -56,6 +62,20 @@ def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def replayed(folder: Path, *words: str) -> Result:
     return CliRunner().invoke(cli, ["replay", "--data-dir", str(folder), *words])
+
+
+def test_ctrl_c_while_it_computes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends at once, and not after all scenarios."""
+    computed: list[int] = []
+
+    def interrupted(recording: Recording, scenario: Scenario) -> tuple[EveningSummary, Outcome]:
+        computed.append(scenario.robots)
+        signal.raise_signal(signal.SIGINT)
+        return run_again(recording, scenario)
+
+    monkeypatch.setattr("sanic_dispatch.replay.grid.run_again", interrupted)
+    assert replayed(folder, "--grid", "robots=1..3").exit_code == 130
+    assert len(computed) == 1
 
 
 def test_as_json(folder: Path) -> None:
