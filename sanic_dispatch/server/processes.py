@@ -162,7 +162,9 @@ class _Parent:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            child, code = self._children.pop(pid), os.waitstatus_to_exitcode(status)
+            child, code = self._children.pop(pid, None), os.waitstatus_to_exitcode(status)
+            if child is None:  # as process 1 of a container it inherits those of others
+                continue
             os.close(child.ready)
             if self._kill_at_s is not None:  # its lifeline is closed already
                 self._code = self._code or abs(code)

@@ -169,6 +169,37 @@ if process is not None:
 """
 
 
+INHERITS = """
+import ctypes, os
+from sanic_dispatch.server.processes import fork_processes
+
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans become its children
+process = fork_processes(1, 60.0)
+if process is not None:
+    process.report_ready()
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os._exit(3)
+        os._exit(0)
+    os.wait()
+    print("ready", flush=True)
+    os.read(process.lifeline, 1)
+"""
+
+
+async def test_the_children_of_others() -> None:
+    """Process 1 of a container gets them when their parents end: they are collected."""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", INHERITS, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout
+    assert await parent.stdout.readline() == b"ready\n"
+    await asyncio.sleep(0.1)
+    assert parent.returncode is None
+    parent.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(parent.wait(), 10) == 0
+
+
 async def test_a_second_signal() -> None:
     """It kills the processes at once, and the exit code says which signal it was."""
     parent = await asyncio.create_subprocess_exec(
