@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
+from math import ceil
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
@@ -102,9 +103,9 @@ class Reporter:
             place = "" if submitted.position is None else f", position {submitted.position}"
             click.echo(f"{state}{place}, id {printable(submitted.job_id) or 'unknown'}")
 
-    def changed(self, job_id: str, order: Mapping[str, Any]) -> None:
+    def changed(self, job_id: str, order: Mapping[str, Any], now_s: float) -> None:
         """Print the order's state, unless the text is the one printed last."""
-        text = order_words(order)
+        text = order_words(order, now_s)
         if text == self._said:
             return
         self._said = text
@@ -117,8 +118,8 @@ class Reporter:
         click.echo(ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False))
 
 
-def order_words(order: Mapping[str, Any]) -> str:
-    """Describe an order of the live channel."""
+def order_words(order: Mapping[str, Any], now_s: float) -> str:
+    """Describe an order of the live channel; ``now_s`` is the service's time (Unix seconds)."""
     words = [f"order {order['n']}: {order['state']}"]
     if order["state"] == "waiting":
         words.append(why_words(order["why"]) if "why" in order else f"{order['ahead']} ahead")
@@ -127,8 +128,9 @@ def order_words(order: Mapping[str, Any]) -> str:
     if order.get("cancelling"):
         words.append("asked to stop")
     if order.get("eta"):
-        soonest, latest = (f"{max(end, 0) / 60:.1f}" for end in order["eta"])
-        words.append(f"ready in {soonest} to {latest} min")
+        soonest, latest = (max(ceil((end - now_s) / 60), 1) for end in order["eta"])
+        span = f"{soonest} to {latest}" if soonest < latest else str(latest)
+        words.append(f"ready in {span} min")
     if order.get("doubt"):
         words.append("checking whether the robot has it")
     if order.get("reason"):
@@ -151,18 +153,13 @@ async def _follow(client: DispatchClient, job_id: str, report: Reporter) -> int:
     if not job_id:
         remote.warn("this dispatcher gives no id, so the job cannot be followed")
         return remote.FAILED
-    async with aclosing(_orders(client, job_id)) as orders:
-        async for order in orders:
-            report.changed(job_id, order)
+    async with aclosing(client.follow(order=job_id, on_lost=warn_of_loss)) as states:
+        async for state in states:
+            order = state.map["order"]
+            report.changed(job_id, order, state.now)
             if order["state"] in _ENDS:
                 return _ENDS[order["state"]]
     return remote.FAILED
-
-
-async def _orders(client: DispatchClient, job_id: str) -> AsyncGenerator[Mapping[str, Any]]:
-    async with aclosing(client.follow(order=job_id, on_lost=warn_of_loss)) as states:
-        async for state in states:
-            yield state.map["order"]
 
 
 def warn_of_loss(lost: Lost) -> None:

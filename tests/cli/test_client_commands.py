@@ -72,6 +72,20 @@ async def test_submit_and_follow(service: Service) -> None:
     assert done.out.splitlines()[-1] == "order 1: done"
 
 
+async def test_submit_and_follow_with_an_estimate(service: Service) -> None:
+    """It says in minutes when the order will be ready."""
+    async with Engine() as engine:
+        instance = engine.start_instance()
+        for _ in range(6):
+            await service.submit(1)
+            await instance.call(service.base_url + "register-worker")
+        process = await start("submit", "1", "--follow", "--url", service.base_url)
+        line = await line_of(process.stdout, lambda line: "ready in" in line)
+        process.send_signal(signal.SIGINT)
+        await ended(process)
+    assert line.endswith(", ready in 1 min\n")
+
+
 async def test_submit_and_follow_as_json(service: Service) -> None:
     """With --json each step is an object that begins with the id."""
     async with robot_at(service):

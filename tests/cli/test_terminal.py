@@ -17,14 +17,21 @@ from sanic_dispatch.client import Lost, ViewState
 from sanic_dispatch.live.why import Reason
 from sanic_dispatch.simulation import Engine, Robot, RobotModel
 
+NOW_S = 1732412346.0
+"""The service's time, in which it gives when an order will be ready."""
+
 
 @pytest.mark.parametrize(
     ("order", "words"),
     [
         ({"n": 1, "state": "waiting", "ahead": 2}, "order 1: waiting, 2 ahead"),
         (
-            {"n": 1, "state": "waiting", "ahead": 0, "eta": [30.0, 90.0]},
-            "order 1: waiting, 0 ahead, ready in 0.5 to 1.5 min",
+            {"n": 1, "state": "waiting", "ahead": 0, "eta": [NOW_S + 30.0, NOW_S + 90.0]},
+            "order 1: waiting, 0 ahead, ready in 1 to 2 min",
+        ),
+        (
+            {"n": 1, "state": "assigned", "eta": [NOW_S - 90.0, NOW_S - 30.0]},
+            "order 1: assigned, ready in 1 min",
         ),
         (
             {"n": 1, "state": "waiting", "ahead": 2, "why": {"reason": "behind", "ahead": 2}},
@@ -51,7 +58,7 @@ from sanic_dispatch.simulation import Engine, Robot, RobotModel
 )
 def test_an_order_in_words(order: dict[str, Any], words: str) -> None:
     """Each state of an order has a text."""
-    assert order_words(order) == words
+    assert order_words(order, NOW_S) == words
 
 
 @pytest.mark.parametrize(
