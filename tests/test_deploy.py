@@ -191,6 +191,7 @@ def test_the_unit_waits_longer_than_the_service() -> None:
     assert float(service["TimeoutStopSec"]) > Settings().stop_grace_s + 1
     assert int(service["LimitNOFILE"]) > Settings().max_connections
     assert service["RestartPreventExitStatus"] == str(SettingsError.exit_code)
+    assert service["ExecStartPre"].startswith("-")  # that setting knows the code of ExecStart only
 
 
 UNIT = (DEPLOY / "systemd/sanic-dispatch.service").read_text()
