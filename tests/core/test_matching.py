@@ -31,6 +31,7 @@ from sanic_dispatch.live.why import Reason
 
 START_S = 1_732_412_340.0
 STEP_S = 20.0
+LEFT = (EventKind.WORKER_DROPPED, EventKind.WORKER_USED)
 HISTORIES = 2000 if os.environ.get("TORTURE") else 150
 
 DRINKS = ("mojito", "beer", "gin", "water")
@@ -350,7 +351,9 @@ class Bar:
         now_s = START_S + self.now_s
         for event in events:
             self.projection.fold(event)
-            job = event.job
+            job, worker = event.job, event.worker
+            if job is None and worker and worker.key and event.kind not in LEFT:
+                self.done.pop(worker.key, None)  # it is in the queue: between two jobs no more
             if event.kind is not EventKind.JOB_DONE or not (job and job.worker and job.worker.key):
                 continue
             if before[job.id].state is State.ASSIGNED:
