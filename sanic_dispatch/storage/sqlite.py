@@ -273,6 +273,7 @@ class SqliteFile:
         A log whose sync failed is never synced again.
         """
         if self._opened is not None:
+            self._anchor = Anchor((self._path, self._path.parent / LOCK))  # closing removes the log
             with suppress(sqlite3.Error):
                 self._opened.close()
             self._opened = None

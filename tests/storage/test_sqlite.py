@@ -280,6 +280,27 @@ def test_a_repeat_that_certainly_fails(folder: Path, monkeypatch: pytest.MonkeyP
     store.close()
 
 
+def test_a_file_that_cannot_be_opened_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outcome is unknown until it can be: closing it has removed the log, nobody else."""
+    store, batch = SqliteFile(folder / NAME), Topic().put(job(20))
+    store.load()
+    store._opened = FailingConnection(store._database(), "SQLITE_IOERR_FSYNC")  # type: ignore[assignment]
+    with pytest.raises(OutcomeUnknown):
+        store.commit(batch)
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite, "_checkpoint_log", _fail)
+        with pytest.raises(OutcomeUnknown):
+            store.commit(batch)
+    assert not (folder / f"{NAME}-wal").exists()
+    store.commit(batch)
+    assert job(20) in store.load().jobs
+    store.close()
+
+
+def _fail(*_: object) -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
 @pytest.fixture
 def crashed(folder: Path) -> Iterator[Path]:
     """Return a copy of a folder whose last batch is only in the log."""
