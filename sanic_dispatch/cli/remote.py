@@ -89,15 +89,19 @@ def run(work: Coroutine[Any, Any, int]) -> None:
 
 @contextmanager
 def interrupted_at_once() -> Iterator[None]:
-    """Let Ctrl-C end in the block what is computed: asyncio would wait for the next ``await``."""
-    if threading.current_thread() is not threading.main_thread():
+    """Let Ctrl-C end in the block what is computed: asyncio would wait for the next ``await``.
+
+    Do nothing if SIGINT is ignored, as by what a script runs in the background.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    before = signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupt(*_: object) -> None:

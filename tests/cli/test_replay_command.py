@@ -16,6 +16,7 @@ from shutil import copytree
 import pytest
 from click.testing import CliRunner, Result
 
+from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.main import cli
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.events import EventKind
@@ -76,6 +77,16 @@ def test_ctrl_c_while_it_computes(folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sanic_dispatch.replay.grid.run_again", interrupted)
     assert replayed(folder, "--grid", "robots=1..3").exit_code == 130
     assert len(computed) == 1
+
+
+def test_ctrl_c_in_the_background() -> None:
+    """A script's background process ignores it: it is for what runs in the foreground."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with remote.interrupted_at_once():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_as_json(folder: Path) -> None:
