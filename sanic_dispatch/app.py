@@ -115,9 +115,6 @@ BLUEPRINTS = (
 KEEP_ALIVE_S = 75
 """How long a connection may be idle between requests."""
 
-RESPONSE_S = 60.0
-"""How long an answer may take, besides the time for which that to a new job waits for a worker."""
-
 
 def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     """Run until SIGTERM or SIGINT; ``prepare`` may add to the app. Raises StartError."""
@@ -194,8 +191,6 @@ def create_app(settings: Settings) -> Sanic[Any, Context]:
     app.config.update(
         REQUEST_MAX_SIZE=settings.max_body_bytes,
         REQUEST_TIMEOUT=settings.request_timeout_s,
-        RESPONSE_TIMEOUT=RESPONSE_S
-        + max(each.submit_wait_s for each in (settings, *settings.topics.values())),
         KEEP_ALIVE_TIMEOUT=KEEP_ALIVE_S,
         AUTO_EXTEND=False,
         MOTD=False,

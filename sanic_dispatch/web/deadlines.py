@@ -19,6 +19,7 @@ from sanic.response import BaseHTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from sanic_dispatch.observability.request_id import REQUEST_ID, begin
+from sanic_dispatch.web.context import Call
 from sanic_dispatch.web.responses import Response, sign
 
 
@@ -83,9 +84,9 @@ class PunctualHttp(Http):
 
 
 @contextmanager
-def answering_within(request: Request, timeout_s: float) -> Iterator[None]:
+def answering_within(request: Call, timeout_s: float) -> Iterator[None]:
     """Let the answer take this long, instead of Sanic's minute, in the block."""
-    protocol: Any = request.protocol
+    protocol = request.protocol
     before, protocol.response_timeout = protocol.response_timeout, timeout_s
     try:
         yield

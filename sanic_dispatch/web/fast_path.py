@@ -111,6 +111,10 @@ class FastRequest:
         return self._protocol.transport
 
     @property
+    def protocol(self) -> FastPathProtocol:
+        return self._protocol
+
+    @property
     def stream(self) -> FastRequest:
         return self
 

@@ -394,7 +394,7 @@ async def test_what_takes_too_long_is_503_both_ways() -> None:
     """After RESPONSE_TIMEOUT, and later requests of the connection are ignored."""
     answers = []
     for service_of in (running_service, without_fast_path):
-        async with service_of() as service:
+        async with service_of(submit_wait_s=0.0) as service:
             service.app.config.RESPONSE_TIMEOUT = 0.2
             commits = HeldCommits(service)
             async with visit(service) as client:
@@ -408,6 +408,23 @@ async def test_what_takes_too_long_is_503_both_ways() -> None:
     assert answers[0] == answers[1]
     assert answers[0].startswith(b"HTTP/1.1 503")
     assert b"connection: close" in answers[0]
+
+
+async def test_a_new_job_may_wait_longer_than_other_answers_take() -> None:
+    """For --submit-wait, both ways: 503 would be for a job that is stored."""
+    loop = asyncio.get_running_loop()
+    silent = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+    callback = b"CPEE-CALLBACK: http://127.0.0.1:%d/" % silent.sockets[0].getsockname()[1]
+    for service_of in (running_service, without_fast_path):
+        async with service_of(submit_wait_s=1.0, stop_grace_s=0.0) as service:
+            assert service.app.config.RESPONSE_TIMEOUT == 60
+            service.app.config.RESPONSE_TIMEOUT = 0.3
+            async with visit(service) as client:
+                client.transport.write(post(b"/register-worker", callback))
+                client.transport.write(submission() + BYE)
+                await client.is_over.wait()
+        assert re.findall(rb"HTTP/1.1 (\d+)", client.got) == [b"202", b"202", b"404"]
+    silent.close()
 
 
 # ---- the end

@@ -16,8 +16,6 @@ from time import monotonic
 import pytest
 from websockets.asyncio.client import connect
 
-from sanic_dispatch.app import create_app
-from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.simulation import Engine
 from sanic_dispatch.web.request_body import DRAIN_BYTES
 from tests.support.http_requests import ask, register, send_raw
@@ -52,12 +50,6 @@ async def test_a_full_queue_has_the_waiting_time() -> None:
         answer = await ask(service, "POST", "submit-job", json=1)
         soonest, latest = answer.body["eta"]
         assert service.app.ctx.clock.now_s() - 1 < soonest <= latest
-
-
-def test_an_answer_may_take_as_long_as_a_new_job_waits() -> None:
-    """Sanic's own limit of a minute would answer 503 for a job that is stored."""
-    app = create_app(Settings.of(Mode.IN_MEMORY, topics={"roof": {"submit_wait_s": 600.0}}))
-    assert app.config.RESPONSE_TIMEOUT == 660
 
 
 async def test_max_workers() -> None:

@@ -15,6 +15,7 @@ from sanic_dispatch.errors import QueueFull, UnknownJob
 from sanic_dispatch.web import auth, idempotency, rate_limit
 from sanic_dispatch.web.calls import JobDetails, ask, eta_of_next, job_details
 from sanic_dispatch.web.context import Call, context_of
+from sanic_dispatch.web.deadlines import answering_within
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import CANCEL, LOOK_UP, SUBMIT
 from sanic_dispatch.web.priority import priority_of
@@ -38,8 +39,10 @@ async def submit(request: Call) -> HTTPResponse:
     priority = priority_of(request)
     key = idempotency.key_of(request)
     new_id = new_job_id() if context.forwarder else None  # so that it can be forwarded again
+    longest_s = request.protocol.response_timeout + context.settings.submit_wait_s
     try:
-        placed = await ask(context, Dispatcher.submit, data, key, new_id, priority)
+        with answering_within(request, longest_s):
+            placed = await ask(context, Dispatcher.submit, data, key, new_id, priority)
     except QueueFull as full:
         return problem_of(full, eta=_rounded(await ask(context, eta_of_next)))
     return _submitted(placed, headers)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import cast
 
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import Blueprint, HTTPResponse
 from sanic.exceptions import RequestCancelled
 from sanic.response import empty
 
@@ -83,7 +82,7 @@ async def _poll(request: Call, context: Context) -> HTTPResponse | None:
         label=name_of(request),
         rule=rule_in(arguments),
     )
-    with answering_within(cast(Request, request), wait_s + ANSWER_S):
+    with answering_within(request, wait_s + ANSWER_S):
         async with polling(context, worker, wait_s) as handout:
             if handout is None:
                 return empty(headers=NOSNIFF)
