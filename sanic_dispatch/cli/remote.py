@@ -50,25 +50,29 @@ def service_options() -> list[click.Parameter]:
     ]
 
 
-def base_url(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+def base_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Return the URL of the chosen topic of the service at a URL; a callback for click."""
     from yarl import URL
 
     if not value.startswith(("http://", "https://")):
         raise click.BadParameter(f"{value!r} does not begin with http:// or https://.")
     try:
-        has_host = bool(URL(value).host)
+        url = URL(value)
+        (url.raw_host or "").encode("idna")  # as whoever connects to it does
     except ValueError as error:
         raise click.BadParameter(f"{value!r}: {error}.") from None
-    if not has_host:
+    if not url.host:
         raise click.BadParameter(f"{value!r} has no host.")
+    _token(ctx, param, url.query.get("token"))
     return url_of_topic(value)
 
 
 def _token(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     """Return the token if it can be sent in a header; a callback for click."""
     if value is not None and not value.isprintable():
-        raise click.BadParameter("it has a line break, or another character that is not printable.")
+        raise click.BadParameter(
+            "the token has a line break, or another character that is no text."
+        )
     return value
 
 

@@ -135,7 +135,8 @@ async def test_submit_with_a_priority() -> None:
         (["1", "--url", "http://"], 2, "'http://' has no host."),
         (["1", "--url", "http://bar.example:99999/"], 2, "Port out of range"),
         (["1", "--url", "http://[::1/", "--topic", "roof"], 2, "Invalid IPv6 URL"),
-        (["1", "--token", "from-windows\r"], 2, "it has a line break"),
+        (["1", "--url", "http://bar..example/"], 2, "label empty or too long"),
+        (["1", "--token", "from-windows\r"], 2, "the token has a line break"),
         (["--file", "/no/such/file"], 2, "No such file"),
     ],
 )
