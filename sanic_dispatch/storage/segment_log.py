@@ -447,11 +447,11 @@ class SegmentLog(EventLog):
     def _drop_old(self) -> None:
         """Delete the oldest segments if they are too old or too many. Raises OSError."""
         files = self.files
-        while self._has_too_many():
-            (first_n, path), (next_n, _) = files.paths()[:2]
+        for first_n, path in files.paths()[:-1]:
             if not lexists(path):  # somebody has removed it: its events are a hole
                 files.remove(first_n)
-                continue
+        while self._has_too_many():
+            (first_n, path), (next_n, _) = files.paths()[:2]
             events, newest_s = 0, self._newest_s(path)
             with suppress(OSError):
                 events = files.index(path).events

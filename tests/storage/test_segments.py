@@ -469,6 +469,19 @@ def test_the_oldest_segment_is_gone(tmp_path: Path) -> None:
     assert log.find(Question()).holes == []
 
 
+def test_a_segment_that_is_gone_takes_no_room(tmp_path: Path) -> None:
+    """The oldest one stays, since those that are there are not longer than what is allowed."""
+    filled(tmp_path, 150)
+    length = sum(path.stat().st_size for path in segments(tmp_path))
+    log = SegmentLog(tmp_path, retention=Retention(500.0, length), now_s=lambda: 1100.0)
+    log.load()
+    segments(tmp_path)[1].unlink()
+    log.add(records(151, 170))
+    assert log.try_flush()
+    assert log.find(Question(limit=1000)).events == events(1, 40) + events(81, 170)
+    assert log.stats.size_bytes == sum(path.stat().st_size for path in segments(tmp_path))
+
+
 def test_the_oldest_segment_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is as old as its file, and goes with those after it."""
     filled(tmp_path, 150)
