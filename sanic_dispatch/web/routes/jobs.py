@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from sanic import Blueprint, HTTPResponse, Request
@@ -25,6 +26,7 @@ from sanic_dispatch.web.responses import NOSNIFF, Response, json_answer
 
 jobs = Blueprint("jobs")
 
+_NOTHING_LONGER = nullcontext()
 _WITHOUT_RESULT = (State.FAILED, State.CANCELLED)
 
 
@@ -39,9 +41,8 @@ async def submit(request: Call) -> HTTPResponse:
     priority = priority_of(request)
     key = idempotency.key_of(request)
     new_id = new_job_id() if context.forwarder else None  # so that it can be forwarded again
-    longest_s = request.protocol.response_timeout + context.settings.submit_wait_s
     try:
-        with answering_within(request, longest_s):
+        with _waiting_for(request, context.settings.submit_wait_s):
             placed = await ask(context, Dispatcher.submit, data, key, new_id, priority)
     except QueueFull as full:
         return problem_of(full, eta=_rounded(await ask(context, eta_of_next)))
@@ -111,6 +112,12 @@ def _job_fields(status: JobDetails) -> dict[str, Any]:
 def _progress_fields(progress: Progress) -> dict[str, Any]:
     percent = {} if progress.percent is None else {"percent": progress.percent}
     return {**percent, **({"text": progress.text} if progress.text else {})}
+
+
+def _waiting_for(request: Call, wait_s: float) -> AbstractContextManager[None]:
+    """Let the answer take longer, if waiting for a worker may take most of its time."""
+    limit_s = request.protocol.response_timeout
+    return answering_within(request, limit_s + wait_s) if wait_s > limit_s / 2 else _NOTHING_LONGER
 
 
 def _submitted(placed: Placed, headers: Mapping[str, str]) -> HTTPResponse:
