@@ -380,6 +380,7 @@ class StateMachine:
         if older.is_set_aside_by_operator and not any(
             other.is_set_aside_by_operator for other in of_key if other is not older
         ):
+            self.tables.put_worker(older.perhaps_used())
             return
         self.drop(worker_id, REPLACED)
 
@@ -438,7 +439,7 @@ class StateMachine:
         """Carry an operator's set-aside over to the worker's new callback."""
         for older in self.tables.workers.of_key(worker.key):
             if older.aside and older.aside.cause is Cause.OPERATOR:
-                return worker._replace(aside=older.aside._replace(job_id=""))
+                return worker._replace(aside=older.aside._replace(job_id="", may_arrive=False))
         return worker
 
     def _probe_stale(self, worker: Worker) -> None:
@@ -708,10 +709,9 @@ class StateMachine:
                 return worker
             awaiting = worker.awaiting(self.now.wall_s, aside.job_id, lost=False)
             return self.change_worker(awaiting, EventKind.WORKER_SET_ASIDE, act.reason)
-        is_operators = aside.cause is Cause.OPERATOR
-        is_used = is_operators and self.tables.jobs.at_callback(worker.id) is not None
+        may_be_used = worker.is_set_aside_by_operator and worker.key and aside.may_arrive
         may_get_one = workers_aside.may_get_one_late(self, worker)
-        if is_used or may_get_one or self._has_other_callbacks(worker):
+        if may_be_used or may_get_one or self._has_other_callbacks(worker):
             return self.change_worker(
                 worker.set_aside_until_seen(), EventKind.WORKER_SET_ASIDE, act.reason
             )
@@ -1036,11 +1036,15 @@ class StateMachine:
             back = back._replace(place=place)
             self.change_worker(back, EventKind.WORKER_SET_ASIDE, step.note.reason)
             expiry.watch(self, back)
-        if worker is None or step.fate is Fate.REJOINS:
+        if worker is None:
             return
         if step.fate is Fate.USED:
             self._remove_used(worker)
-        elif worker.aside is None or worker.aside.cause is not Cause.OPERATOR:
+        elif worker.is_set_aside_by_operator:
+            if step.fate in (Fate.UNCLEAR, Fate.REJOINS):
+                unclear = worker.perhaps_used(step.note.at_s)
+                self.change_worker(unclear, EventKind.WORKER_SET_ASIDE, step.note.reason)
+        elif step.fate is not Fate.REJOINS:
             reason, is_unclear = step.note.reason, step.fate is Fate.UNCLEAR
             job_id = job.id if is_unclear or step.fate is Fate.ASIDE else ""
             refused = worker.refused(reason, step.note.at_s, job_id, may_arrive=is_unclear)
@@ -1052,6 +1056,7 @@ class StateMachine:
         One that an operator has set aside stays until it registers again, and is set aside then.
         """
         if worker.is_set_aside_by_operator and worker.key is not None:
+            self.tables.put_worker(worker.perhaps_used())
             return
         self.tables.remove_worker(worker.callback_url)
         self.watched.pop(worker.callback_url, None)

@@ -59,7 +59,8 @@ class Aside(Value, frozen=True):
     """Why a queued worker gets no jobs, and since when (Unix seconds).
 
     ``job_id`` is the job that it refused, or whose outcome it waits for. ``may_arrive``: a job that
-    was sent to its callback may still arrive there, so a pending callback proves nothing yet.
+    was sent to its callback may still arrive there, so a pending callback proves nothing yet; or,
+    if an operator set it aside, has arrived.
     """
 
     cause: Cause
@@ -162,6 +163,15 @@ class Worker(Value, frozen=True):
     def is_set_aside_by_operator(self) -> bool:
         """Whether only an operator brings it back."""
         return self.aside is not None and self.aside.cause is Cause.OPERATOR
+
+    def perhaps_used(self, since_s: float | None = None) -> Worker:
+        """Return a worker that is set aside, whose callback is used up, or may yet be.
+
+        ``since_s`` is when its job went elsewhere (Unix seconds).
+        """
+        assert self.aside
+        aside = self.aside._replace(may_arrive=True)
+        return self._replace(aside=aside if since_s is None else aside._replace(since_s=since_s))
 
     def expired(self, now_s: float, reason: str) -> Worker:
         """Return the worker set aside for good."""

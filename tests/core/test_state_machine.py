@@ -308,6 +308,56 @@ def test_a_used_callback_that_an_operator_brings_back_is_probed_first(
     assert _free(machine) == {worker("c2", "i1").id}
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_used_callback_is_known_as_such_when_its_job_is_not_kept(is_lost: bool) -> None:
+    """An operator brings it back. With ``is_lost`` the worker got its job on a newer callback."""
+    machine = StateMachine(Policy(keep_done_s=0.0))
+    machine.apply(c.Recover("5e" * 32), NOW)
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
+    if is_lost:
+        machine.apply(c.DeliveryInDoubt("a", 1, "time-out"), NOW)
+        machine.apply(c.Register(worker("c2", "i1"), lost=True), NOW)
+        machine.apply(c.AnswerWritten("a", 2), NOW)
+    else:
+        machine.apply(c.DeliveryAccepted("a", 1), NOW)
+    machine.apply(c.Complete("a", Proof(key=Key("i1", "a1"))), NOW)
+    later = Now(NOW.wall_s + 20, 20.0)
+    machine.apply(c.Submit("b", b"1"), later)
+    machine.apply(c.Cancel("b"), later)
+    assert machine.tables.jobs.get("a") is None
+    machine.apply(c.BringBack(worker("c1", "i1").id), later)
+    assert _free(machine) == set()
+    machine.apply(c.Register(worker("c3", "i1")), later)
+    assert _free(machine) == {worker("c3", "i1").id}
+
+
+@pytest.mark.parametrize("is_unused", [True, False])
+def test_a_job_may_arrive_late_at_a_worker_that_an_operator_has_set_aside(
+    machine: StateMachine, is_unused: bool
+) -> None:
+    """For 15 s after it went elsewhere; then the callback has to be seen pending."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
+    if is_unused:
+        machine.apply(c.DeliveryAccepted("a", 1), NOW)
+        _probe(machine, "a", ProbeResult(True, "running", "running"))
+    else:
+        machine.apply(c.DeliveryInDoubt("a", 1, "time-out"), NOW)
+    later = Now(NOW.wall_s + 60, 60.0)
+    machine.apply(c.PutBack("a"), later)
+    soon = Now(NOW.wall_s + 70, 70.0)
+    assert isinstance(machine.apply(c.DropWorker(worker("c1", "i1").id), soon).reply, WrongState)
+    machine.apply(c.BringBack(worker("c1", "i1").id), Now(NOW.wall_s + 80, 80.0))
+    assert _state(machine, "a") is State.WAITING
+    aside = machine.tables.workers.get(worker("c1", "i1").id)
+    assert aside is not None
+    assert aside.aside is not None
+    assert aside.aside.cause is Cause.REFUSED
+
+
 @pytest.mark.parametrize("aside", ["c1", "c2"])
 def test_a_job_is_done_though_its_worker_came_back_set_aside(
     machine: StateMachine, aside: str
@@ -383,11 +433,14 @@ def _state(machine: StateMachine, job_id: str) -> State:
 
 def _probe_used(machine: StateMachine, job_id: str, state: str | None = None) -> None:
     """Find the callback of a job in doubt used up, while its instance is in this state."""
+    _probe(machine, job_id, ProbeResult(False, state, state))
+
+
+def _probe(machine: StateMachine, job_id: str, found: ProbeResult) -> None:
     job = machine.tables.jobs.get(job_id)
     assert job is not None
     assert job.hold is not None
     look = c.LookAtJob(job_id, job.hold, 0, 0.0, 0.0)
-    found = ProbeResult(False, state, state)
     machine.apply(c.HoldProbed(look, is_timed=True, found=found), NOW)
 
 
