@@ -702,8 +702,7 @@ class StateMachine:
         aside = worker.aside
         if aside is None:
             return worker
-        if aside.cause is Cause.OPERATOR:
-            self._bring_older_back(worker, act.reason)
+        self._bring_older_back(worker, act.reason)
         if self.awaited_by(worker) is not None:  # it is free once that job is settled
             if worker.is_awaiting:
                 return worker
@@ -867,8 +866,16 @@ class StateMachine:
         self.end_await(successor)
 
     def end_await(self, worker: Worker) -> None:
-        """Free a worker whose last job is settled, unless an operator has set it aside."""
-        if worker.is_awaiting:
+        """Free a worker whose last job is settled, unless an operator has set it aside.
+
+        That may be said of its older callback alone, which got that job.
+        """
+        if not worker.is_awaiting:
+            return
+        kept = self._keep_operators_set_aside(worker)
+        if kept.aside is not None and kept.is_set_aside_by_operator:
+            self.change_worker(kept, EventKind.WORKER_SET_ASIDE, kept.aside.reason)
+        else:
             self.bring_back(worker)
 
     def _free_awaiting(self, job_id: str, key: Key) -> None:

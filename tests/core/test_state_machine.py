@@ -358,7 +358,7 @@ def test_a_job_may_arrive_late_at_a_worker_that_an_operator_has_set_aside(
     assert aside.aside.cause is Cause.REFUSED
 
 
-@pytest.mark.parametrize("aside", ["c1", "c2"])
+@pytest.mark.parametrize("aside", ["c1", "c1 later", "c2"])
 def test_a_job_is_done_though_its_worker_came_back_set_aside(
     machine: StateMachine, aside: str
 ) -> None:
@@ -369,6 +369,8 @@ def test_a_job_is_done_though_its_worker_came_back_set_aside(
     if aside == "c1":
         machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
     machine.apply(c.Register(worker("c2", "i1")), NOW)
+    if aside == "c1 later":
+        machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
     if aside == "c2":
         machine.apply(c.SetAside(worker("c2", "i1").id), NOW)
     _probe_used(machine, "a")
@@ -379,12 +381,15 @@ def test_a_job_is_done_though_its_worker_came_back_set_aside(
     assert _free(machine) == {worker("c2", "i1").id}
 
 
-def test_a_worker_that_is_brought_back_awaits_its_last_job(machine: StateMachine) -> None:
+@pytest.mark.parametrize("aside", ["c1", "c2"])
+def test_a_worker_that_is_brought_back_awaits_its_last_job(
+    machine: StateMachine, aside: str
+) -> None:
     """As it did before an operator set it aside."""
     machine.apply(c.Register(worker("c1", "i1")), NOW)
     machine.apply(c.Submit("a", b"1"), NOW)
     machine.apply(c.Register(worker("c2", "i1")), NOW)
-    machine.apply(c.SetAside(worker("c2", "i1").id), NOW)
+    machine.apply(c.SetAside(worker(aside, "i1").id), NOW)
     machine.apply(c.BringBack(worker("c2", "i1").id), NOW)
     waiting = machine.tables.workers.get(worker("c2", "i1").id)
     assert waiting is not None
