@@ -74,12 +74,15 @@ def on_replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
 def _still_queued(machine: StateMachine, read: Iterable[Job]) -> Iterator[Job]:
     """Yield the entries of an edited file but those of jobs that are finished.
 
-    Somebody may have opened the file a while before saving it. Who has a job is known better here.
+    Somebody may have opened the file a while before saving it. Who has a job, or had it, is known
+    better here.
     """
     for job in read:
         known = machine.tables.jobs.get(job.id)
-        if known is None or (known.is_waiting and job.is_waiting):
+        if known is None:
             yield job
+        elif known.is_waiting and job.is_waiting:
+            yield job._replace(attempt=known.attempt, former=known.former, spent=known.spent)
         elif not known.state.is_final:
             yield known
 

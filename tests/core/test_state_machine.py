@@ -570,6 +570,27 @@ def test_an_edit_of_an_older_copy_makes_nothing_twice(machine: StateMachine) -> 
     assert _state(machine, "a") is State.DONE
 
 
+def test_an_edit_of_an_older_copy_forgets_nobody_who_had_a_job() -> None:
+    """A late report still counts, and an attempt has a number that no other one had."""
+    machine = StateMachine(Policy(lease_s=30.0))
+    machine.apply(c.Recover("5e" * 32), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    older = [job._replace(data=b"2") for job in machine.tables.jobs.line]
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.AnswerWritten("a", 1), NOW)
+    held = machine.tables.jobs.get("a")
+    assert held is not None
+    assert held.hold is not None
+    later = Now(NOW.wall_s + 31, 31.0)
+    machine.apply(c.LookAtJob("a", held.hold, 0, 0.0, 0.0), later)
+    assert _state(machine, "a") is State.WAITING
+    machine.apply(c.ReplaceJobs(older, later.wall_s), later)
+    (edited,) = machine.tables.jobs.line
+    assert (edited.data, edited.attempt) == (b"2", 1)
+    machine.apply(c.Complete("a", Proof(callback_url=worker("c1", "i1").id)), later)
+    assert _state(machine, "a") is State.DONE
+
+
 def test_an_edit_of_an_older_copy_brings_no_used_callback_back(machine: StateMachine) -> None:
     """A job that is sent there may seem to be taken."""
     machine.apply(c.Register(worker("c1", "i1")), NOW)
