@@ -100,6 +100,7 @@ class _RobotTime:
     order: _OpenOrder | None = None
     waits: bool = False
     is_queued: bool = False
+    is_aside: bool = False
 
 
 class Statistics:
@@ -235,7 +236,7 @@ class Statistics:
         robot = self._robots.get(order.callback)
         if robot is not None and robot.order is order:
             self._account(robot, event.at_s)
-            robot.order, robot.waits = None, robot.is_queued
+            robot.order, robot.waits = None, robot.is_queued and not robot.is_aside
             if not (stays and robot.is_queued):
                 del self._robots[order.callback]
         order.callback, order.confirmed_s = "", None
@@ -244,11 +245,12 @@ class Statistics:
 
     def _registered(self, event: LoggedEvent) -> None:
         robot = self._robot(event)
-        robot.waits = robot.is_queued = True
+        robot.is_aside = event.facts is not None and event.facts.aside is not None
+        robot.waits, robot.is_queued = not robot.is_aside, True
 
     def _set_aside(self, event: LoggedEvent) -> None:
         robot = self._robot(event)
-        robot.waits, robot.is_queued = False, True
+        robot.waits, robot.is_queued, robot.is_aside = False, True, True
 
     def _used(self, event: LoggedEvent) -> None:
         robot = self._robot(event)

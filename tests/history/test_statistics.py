@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.core.events import EventKind
+from sanic_dispatch.core.worker import Aside, Cause
 from sanic_dispatch.history.statistics import By, Statistics
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload
 from tests.history.stories import LoggedStory
@@ -195,6 +196,19 @@ def test_a_worker_that_reports_nothing_has_no_service_time() -> None:
     assert (row["done"], row["wait_s"], row["service_s"]) == (1, all_of(5.0), NONE)
 
 
+def test_a_robot_that_registers_while_it_is_set_aside() -> None:
+    """It counts from when it is brought back."""
+    story = LoggedStory()
+    story.register("Ada", aside=Aside(Cause.OPERATOR, START_S, "smells burnt"))
+    story.wait(30)
+    ada = story.register("Ada", kind=EventKind.WORKER_CAME_BACK)
+    story.wait(10)
+    story.assign(story.submit(), ada)
+    story.wait(10)
+    (row,) = rows_of(story, By.ROBOT)
+    assert row["utilisation"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("events", "utilisation"),
     [
@@ -228,6 +242,16 @@ def test_a_worker_that_reports_nothing_has_no_service_time() -> None:
                 (10.0, EventKind.JOB_RETURNED, 1),
             ],
             0.1,
+        ),
+        # It is set aside while it has an order, and that goes back.
+        (
+            [
+                (0.0, EventKind.WORKER_REGISTERED),
+                (0.0, EventKind.JOB_ASSIGNED, 1),
+                (5.0, EventKind.WORKER_SET_ASIDE),
+                (10.0, EventKind.JOB_RETURNED, 1),
+            ],
+            1.0,
         ),
         # It is dropped.
         (
