@@ -54,6 +54,9 @@ _AWAITING = (Cause.AWAITS, Cause.LOST, Cause.OPERATOR)
 REPLACED = "it came back with a new callback"
 """Why an older callback of a worker is set aside, or dropped."""
 
+UNSETTLED = "its last job is unsettled"
+"""Why a worker that came back is set aside until its last job is settled."""
+
 
 class Aside(Value, frozen=True):
     """Why a queued worker gets no jobs, and since when (Unix seconds).
@@ -150,7 +153,7 @@ class Worker(Value, frozen=True):
     def awaiting(self, now_s: float, job_id: str, *, lost: bool) -> Worker:
         """Return the worker set aside until the job of its old callback is settled."""
         cause = Cause.LOST if lost else Cause.AWAITS
-        return self._replace(aside=Aside(cause, now_s, "its last job is unsettled", job_id))
+        return self._replace(aside=Aside(cause, now_s, UNSETTLED, job_id))
 
     def set_aside_by_operator(self, now_s: float, reason: str) -> Worker:
         """Return the worker set aside by an operator; it still awaits its last job's outcome."""

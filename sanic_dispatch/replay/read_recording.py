@@ -14,7 +14,7 @@ import ujson
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import DEFAULT_PRIORITY
 from sanic_dispatch.core.rules import ANYTHING, arguments_of, members_of, rule_of
-from sanic_dispatch.core.worker import CONNECTED, REPLACED
+from sanic_dispatch.core.worker import CONNECTED, REPLACED, UNSETTLED
 from sanic_dispatch.replay.recording import (
     NEVER,
     Ending,
@@ -358,7 +358,7 @@ class RecordingReader:
             return known
         name = _name_of(event)
         tracks = self._tracks.setdefault(name, [])
-        for fits in (_is_set_aside, *_FITTING) if _begins_aside(event) else _FITTING:
+        for fits in (_is_set_aside, *_FITTING) if _stays_aside(event) else _FITTING:
             if found := list(filter(fits, tracks)):
                 return max(found, key=_last_end)
         number = len(self._numbered)
@@ -478,8 +478,14 @@ def _name_of(event: LoggedEvent) -> str:
 
 
 def _begins_aside(event: LoggedEvent) -> bool:
-    """Return whether a robot registers that an operator has set aside before."""
+    """Return whether a robot registers and is set aside."""
     return event.facts is not None and event.facts.aside is not None
+
+
+def _stays_aside(event: LoggedEvent) -> bool:
+    """Return whether a robot registers that an operator has set aside before."""
+    aside = event.facts.aside if event.facts else None
+    return aside is not None and aside.reason != UNSETTLED
 
 
 def _is_set_aside(track: _Track) -> bool:

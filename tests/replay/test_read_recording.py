@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.core.rules import members_of, rule_of
-from sanic_dispatch.core.worker import REPLACED
+from sanic_dispatch.core.worker import REPLACED, UNSETTLED
 from sanic_dispatch.errors import UnusableReplay
 from sanic_dispatch.replay.evening_source import EveningSpan, EventWithData, evening_in
 from sanic_dispatch.replay.read_recording import BREAK_S, data_for
@@ -170,6 +170,28 @@ def test_a_set_aside_of_a_robot_that_registers_again() -> None:
     assert again.at < comes.at
     assert again.until is not None
     assert at(again.until) == 8
+
+
+def test_a_set_aside_is_not_that_of_another_robot_with_the_same_label() -> None:
+    """That one registers again while its order is unsettled, and is set aside for that alone."""
+    told = Told()
+    told.tell(0, "worker.registered", 0, "Ada/1")
+    told.tell(0, "worker.registered", 0, "Ada/2")
+    told.tell(1, "worker.set_aside", 0, "Ada/1", reason="cleaning")
+    told.tell(2, "job.submitted", 1)
+    told.tell(2, "job.assigned", 1, "Ada/2")
+    told.tell(3, "job.doubted", 1, "Ada/2")
+    told.tell(4, "worker.registered", 0, "Ada/3", aside=AsideFacts(START_S + 4, UNSETTLED))
+    told.tell(5, "job.done", 1, "Ada/2")
+    told.tell(5, "worker.came_back", 0, "Ada/3")
+    told.tell(6, "job.submitted", 2)
+    told.tell(6, "job.assigned", 2, "Ada/3")
+    recording = told.read()
+    cleaned, made = recording.robots
+    assert [order.hand_overs[0].robot for order in recording.orders] == [1, 1]
+    assert [each.act for each in cleaned.timetable] == [RobotAct.COMES, RobotAct.SET_ASIDE]
+    assert cleaned.timetable[-1].until is None
+    assert RobotAct.SET_ASIDE not in {each.act for each in made.timetable}
 
 
 def test_a_connected_robot_that_is_passed_over_was_away() -> None:
