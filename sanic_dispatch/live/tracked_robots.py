@@ -180,19 +180,21 @@ class Robots:
     def release(self, held: Job, now: Job, at_s: float) -> None:
         """Free the worker that had a job, unless it is busy with another one by then.
 
-        ``held`` is the job as the worker had it, ``now`` as it is since.
+        ``held`` is the job as the worker had it, ``now`` as it is since. One that was set aside
+        meanwhile is not on its way back to work.
         """
         worker = held.hold.worker if held.hold else None
         busy = self.busy.get(worker.callback_url) if worker else None
         if worker is None or busy is None or busy.job is not held:
             return
         self._take(self.busy, worker.callback_url)
-        identity = _identity(worker)
-        if now.state is State.DONE and identity:
+        identity, waited = _identity(worker), self._displaced.pop(worker.callback_url, None)
+        is_aside = waited is not None and waited.worker.aside is not None
+        if now.state is State.DONE and identity and not is_aside:
             self._came_back(identity)
             self._between_jobs[identity] = at_s, worker.rule
             self._count(worker.rule, 1, is_at_work=True)
-        if waited := self._displaced.pop(worker.callback_url, None):
+        if waited is not None:
             self._insert(waited)
 
     def waiting_at(self, callback_url: str) -> Worker | None:

@@ -164,6 +164,8 @@ class Bar:
         self.now_s = 0.0
         self.done: dict[Key, tuple[float, str]] = {}
         """When each robot was done, and its rule: none comes back with the same key."""
+        self.aside: set[str] = set()
+        """The callbacks that are set aside."""
         self.names = 0
         self.timers: list[tuple[float, c.Command]] = []
         self.puts: list[e.PutJob] = []
@@ -354,9 +356,12 @@ class Bar:
             job, worker = event.job, event.worker
             if job is None and worker and worker.key and event.kind not in LEFT:
                 self.done.pop(worker.key, None)  # it is in the queue: between two jobs no more
+            if job is None and worker:
+                is_aside = worker.aside is not None and event.kind not in LEFT
+                (self.aside.add if is_aside else self.aside.discard)(worker.id)
             if event.kind is not EventKind.JOB_DONE or not (job and job.worker and job.worker.key):
                 continue
-            if before[job.id].state is State.ASSIGNED:
+            if before[job.id].state is State.ASSIGNED and job.worker.id not in self.aside:
                 self.done[job.worker.key] = now_s, job.worker.rule
         self.projection.expire(now_s)
         tables = self.tables

@@ -260,6 +260,21 @@ def test_a_robot_between_two_jobs_is_still_there(story: Story, projection: Proje
     assert projection.counts().robots == 1, "the one that waits"
 
 
+def test_a_robot_that_is_set_aside_with_a_job_does_not_come_back(
+    story: Story, projection: Projection
+) -> None:
+    """It counts until it is done; its callback stays in the queue, set aside."""
+    worker = story.register("r1")
+    story.assign(story.submit(), worker)
+    aside = Aside(Cause.OPERATOR, story.now_s, "smells burnt")
+    story.register("r1", kind=EventKind.WORKER_SET_ASIDE, aside=aside)
+    story.confirm(1)
+    assert projection.counts().robots == 1
+    story.finish(1)
+    assert states(projection) == {"r1": RobotState.ASIDE}
+    assert projection.counts().robots == 0
+
+
 def test_a_robot_with_two_jobs_is_not_between_two(story: Story, projection: Projection) -> None:
     """One of them is done, and then it takes the other one: it counts once."""
     for ticket in (1, 2):
