@@ -521,6 +521,8 @@ class StateMachine:
         """
         is_by_answer = job.hold is not None and job.hold.way is Way.ANSWER
         if is_by_answer and self.tables.workers.get(worker.id) is None:
+            # An operator may have brought it back since it got the job.
+            worker = self._keep_operators_set_aside(worker.back())
             self.enqueue(worker)
         if job.cancelling:
             self.cancel_lost(job, worker)

@@ -293,6 +293,26 @@ def test_a_worker_that_is_brought_back_is_not_set_aside_by_an_older_callback(
     assert _free(machine) == {worker("c3", "i1").id}
 
 
+@pytest.mark.parametrize("is_brought_back", [True, False])
+def test_an_operators_last_word_stands_when_an_answer_is_sent_again(
+    machine: StateMachine, is_brought_back: bool
+) -> None:
+    """The worker was set aside when it got the job in an answer, which was lost."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.DeliveryInDoubt("a", 1, "time-out"), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
+    machine.apply(c.Register(worker("c2", "i1"), lost=True), NOW)
+    if is_brought_back:
+        machine.apply(c.BringBack(worker("c1", "i1").id), NOW)
+    machine.apply(c.AnswerLost("a", 2, began=True), NOW)
+    _probe(machine, "a", ProbeResult(True, "running", "running"))
+    machine.apply(c.DeliveryAccepted("a", 3), NOW)
+    machine.apply(c.Register(worker("c3", "i1")), NOW)
+    assert _state(machine, "a") is State.DONE
+    assert _free(machine) == ({worker("c3", "i1").id} if is_brought_back else set())
+
+
 def test_a_used_callback_that_an_operator_brings_back_is_probed_first(
     machine: StateMachine,
 ) -> None:
