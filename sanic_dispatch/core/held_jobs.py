@@ -126,7 +126,10 @@ def _find_unused(machine: StateMachine, job: Job) -> None:
 
 
 def _end_with_instance(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool:
-    """Settle a job whose process instance has ended, since no report will come."""
+    """Settle a job whose process instance has ended, since no report will come.
+
+    Nor will its worker register again, so an operator's set-aside of it has come to an end.
+    """
     found, hold, held_s = probed.found, job.hold, machine.now.monotonic_s - probed.look.since_s
     state = found.after if found.after in ENDED else found.before
     if state is None or state not in ENDED or hold is None:
@@ -138,6 +141,9 @@ def _end_with_instance(machine: StateMachine, job: Job, probed: c.HoldProbed) ->
     machine.apply_step(
         job, lifecycle.end_with_instance(job, state, machine.now.wall_s, is_unused=is_unused)
     )
+    worker = machine.tables.workers.get(hold.worker.id)
+    if worker is not None and worker.is_set_aside_by_operator:
+        machine.drop(worker.id, f"its process instance is {state}")
     return True
 
 

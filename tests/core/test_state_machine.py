@@ -15,7 +15,7 @@ from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Applied, Now, Placed, StateMachine
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.worker import Cause, Key, Worker
+from sanic_dispatch.core.worker import ENDED, Cause, Key, Worker
 from sanic_dispatch.errors import WrongState
 from tests.support.world import worker
 
@@ -351,6 +351,27 @@ def test_a_used_callback_is_known_as_such_when_its_job_is_not_kept(is_lost: bool
     assert _free(machine) == set()
     machine.apply(c.Register(worker("c3", "i1")), later)
     assert _free(machine) == {worker("c3", "i1").id}
+
+
+@pytest.mark.parametrize("is_pending", [True, False])
+@pytest.mark.parametrize("state", ENDED)
+def test_a_worker_that_is_set_aside_leaves_with_its_instance(
+    machine: StateMachine, state: str, is_pending: bool
+) -> None:
+    """Its callback would stay in the queue for ever, since it does not register again."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
+    machine.apply(c.DeliveryAccepted("a", 1), NOW)
+    job = machine.tables.jobs.get("a")
+    assert job is not None
+    assert job.hold is not None
+    look = c.LookAtJob("a", job.hold, 0, 0.0, 0.0)
+    found = ProbeResult(is_pending, state, state)
+    later = Now(NOW.wall_s + 40, 40.0)
+    machine.apply(c.HoldProbed(look, is_timed=True, found=found), later)
+    assert _state(machine, "a") is not State.ASSIGNED
+    assert list(machine.tables.workers) == []
 
 
 @pytest.mark.parametrize("is_unused", [True, False])
