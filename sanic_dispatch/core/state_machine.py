@@ -1060,12 +1060,14 @@ class StateMachine:
             self.change_worker(refused, EventKind.WORKER_SET_ASIDE, reason)
 
     def _remove_used(self, worker: Worker) -> None:
-        """Remove a worker whose callback is used up.
+        """Remove a worker whose callback is used up, or that has accepted an offer.
 
         One that an operator has set aside stays until it registers again, and is set aside then.
         """
         if worker.is_set_aside_by_operator and worker.key is not None:
             self.tables.put_worker(worker.perhaps_used())
+            return
+        if worker.is_set_aside_by_operator and worker.polls:
             return
         self.tables.remove_worker(worker.callback_url)
         self.watched.pop(worker.callback_url, None)

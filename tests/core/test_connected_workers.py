@@ -19,6 +19,7 @@ from sanic_dispatch.errors import (
     TooManyRules,
     UnknownWorker,
     WorkerHasJob,
+    WrongState,
 )
 from tests.support.world import worker
 
@@ -475,6 +476,25 @@ def test_an_offer_to_a_worker_that_is_set_aside_goes_back(bar: Bar) -> None:
     assert bar.offers == []
     bar.apply(c.BringBack(TABLET))
     assert [each.job.id for each in bar.offers] == ["a"]
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_a_worker_that_polls_and_is_set_aside_gets_no_other_job(bar: Bar, restarts: bool) -> None:
+    """What its poll is just being answered with it may have, so that does not go back."""
+    bar.register(POLLER, "1")
+    bar.apply(c.Submit("a", b"1"))
+    bar.apply(c.SetAside(POLLER, "too slow"))
+    bar.apply(c.AnswerWritten("a", 1))
+    assert isinstance(bar.apply(c.BringBack(POLLER)).reply, WrongState)
+    if restarts:
+        bar.restart()
+    bar.apply(c.Complete("a", bar.proof()))
+    assert bar.job().state is State.DONE
+    bar.register(POLLER, "2")
+    bar.apply(c.Submit("b", b"1"))
+    assert bar.job("b").state is State.WAITING
+    bar.apply(c.BringBack(POLLER))
+    assert bar.holder("b") == POLLER
 
 
 def test_a_worker_that_an_operator_brings_back_while_it_is_away_is_dropped(bar: Bar) -> None:
