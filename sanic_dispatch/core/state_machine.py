@@ -1064,11 +1064,11 @@ class StateMachine:
 
         One that an operator has set aside stays until it registers again, and is set aside then.
         """
-        if worker.is_set_aside_by_operator and worker.key is not None:
-            self.tables.put_worker(worker.perhaps_used())
-            return
-        if worker.is_set_aside_by_operator and worker.polls:
-            return
+        if worker.aside is not None and worker.is_set_aside_by_operator:
+            if worker.key is not None:
+                self.tables.put_worker(worker.perhaps_used())
+            if worker.key is not None or worker.polls:
+                return
         self.tables.remove_worker(worker.callback_url)
         self.watched.pop(worker.callback_url, None)
         self.emit(Note(EventKind.WORKER_USED, self.now.wall_s), worker=worker)

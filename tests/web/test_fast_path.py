@@ -17,6 +17,7 @@ from sanic_dispatch.server import runner
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.deadlines import PunctualProtocol
 from sanic_dispatch.web.fast_path import FastPathProtocol, FastRequest
+from sanic_dispatch.web.routes import jobs
 from tests.support.both_ways import masked
 from tests.support.http_requests import CALLBACK, address_of
 from tests.support.server import Service, eventually, running_service
@@ -410,8 +411,11 @@ async def test_what_takes_too_long_is_503_both_ways() -> None:
     assert b"connection: close" in answers[0]
 
 
-async def test_a_new_job_may_wait_longer_than_other_answers_take() -> None:
+async def test_a_new_job_may_wait_longer_than_other_answers_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """For --submit-wait, both ways: 503 would be for a job that is stored."""
+    monkeypatch.setattr(jobs, "SHORT_WAIT_S", 0.5)
     loop = asyncio.get_running_loop()
     silent = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
     callback = b"CPEE-CALLBACK: http://127.0.0.1:%d/" % silent.sockets[0].getsockname()[1]

@@ -26,6 +26,9 @@ from sanic_dispatch.web.responses import NOSNIFF, Response, json_answer
 
 jobs = Blueprint("jobs")
 
+SHORT_WAIT_S = 30.0
+"""A wait up to this is within Sanic's minute for an answer, with all else that takes time."""
+
 _NOTHING_LONGER = nullcontext()
 _WITHOUT_RESULT = (State.FAILED, State.CANCELLED)
 
@@ -41,8 +44,9 @@ async def submit(request: Call) -> HTTPResponse:
     priority = priority_of(request)
     key = idempotency.key_of(request)
     new_id = new_job_id() if context.forwarder else None  # so that it can be forwarded again
+    wait_s = context.settings.submit_wait_s
     try:
-        with _waiting_for(request, context.settings.submit_wait_s):
+        with _NOTHING_LONGER if wait_s <= SHORT_WAIT_S else _longer(request, wait_s):
             placed = await ask(context, Dispatcher.submit, data, key, new_id, priority)
     except QueueFull as full:
         return problem_of(full, eta=_rounded(await ask(context, eta_of_next)))
@@ -114,10 +118,9 @@ def _progress_fields(progress: Progress) -> dict[str, Any]:
     return {**percent, **({"text": progress.text} if progress.text else {})}
 
 
-def _waiting_for(request: Call, wait_s: float) -> AbstractContextManager[None]:
-    """Let the answer take longer, if waiting for a worker may take most of its time."""
-    limit_s = request.protocol.response_timeout
-    return answering_within(request, limit_s + wait_s) if wait_s > limit_s / 2 else _NOTHING_LONGER
+def _longer(request: Call, wait_s: float) -> AbstractContextManager[None]:
+    """Let the answer take this much longer in the block."""
+    return answering_within(request, request.protocol.response_timeout + wait_s)
 
 
 def _submitted(placed: Placed, headers: Mapping[str, str]) -> HTTPResponse:
