@@ -93,7 +93,7 @@ def run(work: Coroutine[Any, Any, int]) -> None:
 
 @contextmanager
 def interrupted_at_once() -> Iterator[None]:
-    """Let Ctrl-C end in the block what is computed: asyncio would wait for the next ``await``.
+    """Let Ctrl-C interrupt a computation in the block, which asyncio does only at an ``await``.
 
     Do nothing if SIGINT is ignored, as by what a script runs in the background.
     """

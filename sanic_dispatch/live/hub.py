@@ -360,7 +360,7 @@ class Hub:
             self._end_unknown(channel)
 
     def _push_frames(self, channel: Channel, is_heartbeat: bool) -> Iterator[None]:
-        """Send what is new to the clients of a view. Raises UnknownJob if it is there no more."""
+        """Send what is new to the clients of a view. Raises UnknownJob if its order is gone."""
         channel.view.refresh()
         if channel.view.head == channel.pushed_head and not is_heartbeat:
             return

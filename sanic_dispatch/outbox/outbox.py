@@ -24,7 +24,6 @@ from sanic_dispatch.core.webhooks import Endpoint, Position, endpoints_in, posit
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import (
     DispatchError,
-    StandingBy,
     StorageError,
     UnknownWebhook,
     WebhookConfigured,
@@ -42,7 +41,7 @@ from sanic_dispatch.outbox.messages import (
     message_of,
     trial_message,
 )
-from sanic_dispatch.outbox.sender import Sender, Work
+from sanic_dispatch.outbox.sender import Sender, Work, check_open
 from sanic_dispatch.storage.event_log import MAX_LIMIT, Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
 from sanic_dispatch.storage.store import Store
@@ -175,7 +174,7 @@ class Outbox:
         }
 
     async def _load_again(self) -> None:
-        """Find out what became of an act; what is read waits for the outcome of its commit."""
+        """Load the endpoints after an act whose outcome was unknown, once its commit has ended."""
         self._may_differ = False
         try:
             await self._load()
@@ -394,13 +393,7 @@ class Outbox:
             raise
 
     def _check_open(self) -> None:
-        """Raise as ``Dispatcher.check_open``, and StandingBy if endpoints are not known here.
-
-        So it is for a moment at a hand-over: before ``start``, and after ``finish`` has begun.
-        """
-        self._dispatcher.check_open()
-        if not self._sender.is_running:
-            raise StandingBy(self._dispatcher.owner.name)
+        check_open(self._dispatcher, self._sender)
 
     def _check_changeable(self, endpoint_id: str) -> None:
         """Raise WebhookConfigured if the settings file has the endpoint."""

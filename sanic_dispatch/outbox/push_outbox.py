@@ -28,7 +28,7 @@ from sanic_dispatch.core.push_subscriptions import (
 )
 from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.errors import DispatchError, StandingBy, UnknownJob, UnknownSubscription
+from sanic_dispatch.errors import DispatchError, UnknownJob, UnknownSubscription
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.request_id import REQUEST_ID
@@ -45,7 +45,7 @@ from sanic_dispatch.outbox.push_messages import (
     subscription_id,
     ttl_s,
 )
-from sanic_dispatch.outbox.sender import Sender, Work
+from sanic_dispatch.outbox.sender import Sender, Work, check_open
 
 LOOK_S = 0.5
 """How often to see which orders have come near, or are late: no event of theirs says so."""
@@ -226,13 +226,7 @@ class PushOutbox:
             await self._load(phone.job_id)
 
     def _check_open(self) -> None:
-        """Raise as ``Dispatcher.check_open``, and StandingBy if phones are not known here.
-
-        So it is for a moment at a hand-over: before ``start``, and after ``finish`` has begun.
-        """
-        self._dispatcher.check_open()
-        if not self._sender.is_running:
-            raise StandingBy(self._dispatcher.owner.name)
+        check_open(self._dispatcher, self._sender)
 
     def _find(self, subscription: str) -> Phone:
         for phone in self.phones:

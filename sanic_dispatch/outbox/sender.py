@@ -7,6 +7,9 @@ from collections.abc import Callable, Coroutine, Hashable
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.errors import StandingBy
+
 MAX_UNDER_WAY = 1000
 """The most messages under way at once: each is a connection."""
 
@@ -127,3 +130,14 @@ class Sender(Generic[K]):
         if self._beginning is not None:
             self._beginning.cancel()
             self._beginning = None
+
+
+def check_open(dispatcher: Dispatcher, sender: Sender[Any]) -> None:
+    """Raise as ``Dispatcher.check_open``, and StandingBy if the sender is not running.
+
+    So it is for a moment at a hand-over: before ``start``, and after ``finish`` has begun. The
+    destinations are not known here then.
+    """
+    dispatcher.check_open()
+    if not sender.is_running:
+        raise StandingBy(dispatcher.owner.name)

@@ -57,7 +57,7 @@ async def test_a_missing_picture(browser: Browser, tmp_path: Path) -> None:
 
 
 async def test_a_menu_that_cannot_be_had(visitors: Visitors) -> None:
-    """Pages open with the built-in menu, whatever a proxy says in place of the service."""
+    """Pages open with the built-in menu, even if a proxy answers with an error in JSON."""
     visitors.expect_network_errors = True
     phone = await visitors.newcomer()
     await phone.page.route("**/menu", lambda route: route.fulfill(status=503, json={"error": ""}))

@@ -77,7 +77,7 @@ async def test_nothing_can_be_done_to_the_past(bar: Bar, visitors: Visitors) -> 
 
 
 async def test_a_paused_log_is_that_of_its_time(bar: Bar, visitors: Visitors) -> None:
-    """A pause ends with the view: no other moment shows what was paused in this one."""
+    """Entering or leaving the past ends a pause: events of now and then are not mixed."""
     await begin(bar)
     monitor = await visitors.operator()
     await expect(monitor.events).not_to_have_count(0)

@@ -418,7 +418,7 @@ def test_what_is_offered_goes_back_when_the_service_stops(bar: Bar) -> None:
 
 
 def test_a_withdrawal_is_of_its_connection(bar: Bar) -> None:
-    """One that comes late does not take a worker out of the line that has registered again."""
+    """A late one does not withdraw a worker that has registered again by another connection."""
     bar.register(TABLET, "1")
     bar.apply(c.Leave("1"))
     bar.register(TABLET, "2")

@@ -40,7 +40,7 @@ def test_a_repeat_has_no_effect() -> None:
 
 
 def test_what_is_pending_for_a_webhook_is_dropped_once() -> None:
-    """A repeat would drop what has happened since, of which nobody would be told."""
+    """A repeated command does not drop the events that came after the first one."""
     machine = machine_with("a")
     machine.apply(c.PutEndpoint(Endpoint("till", "https://till/", ("job.*",), False, "s")), NOW)
     machine.apply(c.MoveToFront("a"), NOW)

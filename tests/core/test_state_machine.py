@@ -233,7 +233,7 @@ def test_an_operators_set_aside_outlasts_a_job_that_is_unsettled(machine: StateM
 def test_an_operators_set_aside_outlasts_a_job_that_is_on_its_way(
     machine: StateMachine, outcome: c.Command, is_reported: bool, restarts: bool
 ) -> None:
-    """It applies to the next callback, though the one that is set aside is used up with the job."""
+    """The worker's next callback is set aside, too, after the job has used up this one."""
     machine.apply(c.Register(worker("c1", "i1")), NOW)
     machine.apply(c.Submit("a", b"1"), NOW)
     machine.apply(outcome, NOW)
@@ -316,7 +316,7 @@ def test_an_operators_last_word_stands_when_an_answer_is_sent_again(
 def test_a_used_callback_that_an_operator_brings_back_is_probed_first(
     machine: StateMachine,
 ) -> None:
-    """What is sent there may seem to be taken; its worker is free when it registers again."""
+    """A PUT to it might look accepted; the worker is free once it registers again."""
     machine.apply(c.Register(worker("c1", "i1")), NOW)
     machine.apply(c.Submit("a", b"1"), NOW)
     machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
@@ -403,7 +403,7 @@ def test_a_job_may_arrive_late_at_a_worker_that_an_operator_has_set_aside(
 def test_a_job_is_done_though_its_worker_came_back_set_aside(
     machine: StateMachine, aside: str
 ) -> None:
-    """It has another callback, and the one that got the job is used up."""
+    """The callback that got the job is found used, and its worker waits at a new one, set aside."""
     machine.apply(c.Register(worker("c1", "i1")), NOW)
     machine.apply(c.Submit("a", b"1"), NOW)
     machine.apply(c.DeliveryInDoubt("a", 1, "time-out"), NOW)
@@ -515,7 +515,7 @@ def test_a_worker_that_rejoins_stops_waiting_when_its_time_is_over(machine: Stat
 
 
 def test_the_repeat_of_an_offered_order_that_was_cancelled(machine: StateMachine) -> None:
-    """Nobody got it, so its position is 0; an accepted one is with its worker."""
+    """Cancelled before it was accepted, it has position 0; an accepted one has none."""
     tablet = Worker("ws:tablet", "2024-11-24T01:39:00Z")
     for accepts, position in ((False, 0), (True, None)):
         machine.apply(c.RegisterConnected(tablet, "1"), NOW)
@@ -592,7 +592,7 @@ def test_events_have_the_time_of_their_command() -> None:
 
 
 def test_an_edit_of_an_older_copy_makes_nothing_twice(machine: StateMachine) -> None:
-    """Somebody opens jobs.json and saves it later: what is done or refused meanwhile is known."""
+    """Jobs that were done or refused since jobs.json was opened keep that when it is saved."""
     for job_id in "abc":
         machine.apply(c.Submit(job_id, b"1"), NOW)
     given = machine.apply(c.Register(worker("c1", "i1")), NOW).reply

@@ -252,7 +252,7 @@ class FullDisk(CommittingStore):
 
 
 async def test_a_look_up_after_a_failed_commit_ends_no_hurry() -> None:
-    """It is answered from what is durable, and begins nothing: such timers would never start."""
+    """It only reads what is durable: hurried probing goes on."""
     batches, _ = await opened_batches(store := FullDisk(), on_effect=store.note)
     await batches.execute(c.Register(worker("c1", "i1")))
     await batches.execute(c.Submit("x", b"1"))

@@ -442,7 +442,7 @@ async def test_nobody_to_hand_over_to() -> None:
 
 
 async def test_a_process_that_stops_takes_nothing_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if its topic is left to nobody while another of its topics is still being stopped."""
+    """Nor does it while it has no successor, and waits for another of its topics to stop."""
     monkeypatch.setattr(standby, "LOAD_RETRY_S", 0.0)
     async with shared_world() as (world, ownership):
         ownership.is_owner = False

@@ -244,7 +244,7 @@ async def test_a_look_comes_before_upkeep(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 async def test_views_of_players_that_have_gone_are_dropped(log: EventLog) -> None:
-    """Each has all open orders, and nobody else uses it."""
+    """A view without a look for IDLE_S is closed, since it keeps every open order in memory."""
     history = History(log)
     history.goes_on(50, 1)
     rewinder, sleeps = history.rewinder(), iter([None])

@@ -259,7 +259,7 @@ async def test_an_act_that_is_not_durable_has_no_effect(
 async def test_acts_that_become_durable_after_their_answer(
     bar: Bar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was removed is told nothing more, and what was added is told everything."""
+    """A webhook removed by such an act gets no more events, and one added by it gets all."""
     await bar.add("removed")
     is_reached = asyncio.Event()
 

@@ -470,7 +470,7 @@ def test_the_oldest_segment_is_gone(tmp_path: Path) -> None:
 
 
 def test_a_segment_that_is_gone_takes_no_room(tmp_path: Path) -> None:
-    """The oldest one stays, since those that are there are not longer than what is allowed."""
+    """No other segment is dropped for it: those on the disk are within --keep-history-size."""
     filled(tmp_path, 150)
     length = sum(path.stat().st_size for path in segments(tmp_path))
     log = SegmentLog(tmp_path, retention=Retention(500.0, length), now_s=lambda: 1100.0)

@@ -281,7 +281,7 @@ def test_a_repeat_that_certainly_fails(folder: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_file_that_cannot_be_opened_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The outcome is unknown until it can be: closing it has removed the log, nobody else."""
+    """The outcome stays unknown until it can; the log is missing since closing has removed it."""
     store, batch = SqliteFile(folder / NAME), Topic().put(job(20))
     store.load()
     store._opened = FailingConnection(store._database(), "SQLITE_IOERR_FSYNC")  # type: ignore[assignment]
