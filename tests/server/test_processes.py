@@ -158,13 +158,14 @@ async def test_the_first_cannot_start() -> None:
 
 
 SLOW_TO_STOP = """
+import os
 from time import sleep
 from sanic_dispatch.server.processes import fork_processes
 
 process = fork_processes(2, 60.0)
 if process is not None:
     process.report_ready()
-    print("ready", flush=True)
+    os.write(1, b"ready\\n")  # in one write: both share a pipe
     sleep(60)
 """
 
