@@ -6,6 +6,8 @@ import asyncio
 import sys
 from http import HTTPStatus
 
+import uvloop
+
 from benchmarks.peers.in_flight import JOB, port, take_turns, work
 from sanic_dispatch.client import DispatchClient, ServiceError, Worker
 
@@ -43,4 +45,4 @@ async def submit_one(client: DispatchClient) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"work": work_all, "submit": submit}[sys.argv[1]]())
+    uvloop.run({"work": work_all, "submit": submit}[sys.argv[1]]())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 
 import nats
+import uvloop
 from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy, StreamConfig
 
@@ -46,4 +46,4 @@ async def submit() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"work": work_all, "submit": submit}[sys.argv[1]]())
+    uvloop.run({"work": work_all, "submit": submit}[sys.argv[1]]())

@@ -6,9 +6,9 @@ python -m benchmarks.peers.with_saq
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
+import uvloop
 from saq import Queue
 
 from benchmarks.peers.in_flight import JOB, port, take_turns, work
@@ -31,4 +31,4 @@ async def submit() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(submit())
+    uvloop.run(submit())
