@@ -12,12 +12,7 @@ from tempfile import TemporaryDirectory
 from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, NoHistory, NotAQueue
 from sanic_dispatch.storage.data_folder import LOCK, DataFolder, refuse_incomplete_backup
 from sanic_dispatch.storage.event_log import EventLog
-from sanic_dispatch.storage.event_record import (
-    LoggedEvent,
-    Recorded,
-    encode_event,
-    recorded_again,
-)
+from sanic_dispatch.storage.event_record import Recorded, encode_event, recorded_again
 from sanic_dispatch.storage.journal import all_journals_in
 from sanic_dispatch.storage.read_json_folder import load_history, read_folder
 from sanic_dispatch.storage.segment_format import FOLDER
@@ -100,16 +95,18 @@ def _mirror(path: Path, mirror: Path) -> None:
 
 
 def _events_in_database(path: Path) -> list[Recorded]:
-    """Return the events that are in no segment yet, from a copy: opening it writes to it."""
+    """Return the events that are in no segment yet, with what their jobs have.
+
+    They are read from a copy: opening it writes to it.
+    """
     with TemporaryDirectory(prefix="sanic-dispatch-") as copies:
         for each in path.glob(f"{DATABASE_NAME}*"):
             copy(each, copies)
         database = SqliteFile(Path(copies) / DATABASE_NAME, fsync=False)
         try:
             database.load()
-            found = database.history.scan()
-            events = [each for each in found if isinstance(each, LoggedEvent)]
-            return [recorded_again(event, encode_event(event), None) for event in events]
+            found = database.history.events_with_payloads(0)
+            return [recorded_again(event, encode_event(event), payload) for event, payload in found]
         except NotAQueue as error:
             raise NotAQueue(path / DATABASE_NAME, error.reason) from error
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, NoHistory, NotAQueue
 from sanic_dispatch.storage.data_folder import INCOMPLETE_BACKUP, LOCK, DataFolder
 from sanic_dispatch.storage.read_history import history_left_alone
+from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
+from tests.storage.samples import Topic, done, job
 from tests.support.bar_evening import Bar, BarEvening
 
 
@@ -27,6 +30,19 @@ def test_it_is_read_without_a_trace(folder: Path) -> None:
         assert log.last_number > 20
         assert len(list(log.scan())) == log.last_number
     assert sorted(folder.rglob("*")) == before
+
+
+def test_the_newest_events_of_a_database_have_their_data(tmp_path: Path) -> None:
+    """They are in its table only, as after a kill and in a backup."""
+    file, topic = SqliteFile(tmp_path / DATABASE_NAME, fsync=False), Topic()
+    file.load()
+    file.commit(topic.with_events(topic.apply(topic.put(job(1, b'"mojito"')))))
+    file.commit(topic.with_events(topic.apply(topic.put(done(job(1, b'"mojito"'), result=b"7")))))
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    file.close()
+    with history_left_alone(tmp_path / "copy") as log:
+        assert [each.json for each in log.payloads()] == [b'"mojito"', b"7"]
+        assert [each.n for each in log.scan()] == [1, 2]
 
 
 def test_no_dispatcher_starts_meanwhile(folder: Path) -> None:
