@@ -184,8 +184,11 @@ class SegmentLog(EventLog):
         self.snapshots.find()
         self._dropped_n = _read_dropped(self.files.folder / DROPPED_NAME)
         self.stats.size_bytes = self.files.size_bytes
-        last_numbers = (self.files.index(path).last_n for _, path in reversed(self.files.paths()))
-        return next((n for n in last_numbers if n), 0)
+        for _, path in reversed(self.files.paths()):
+            with suppress(OSError):  # answers report it
+                if last_n := self.files.index(path).last_n:
+                    return last_n
+        return 0
 
     @property
     def last_number(self) -> int:

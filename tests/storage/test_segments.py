@@ -502,6 +502,22 @@ def test_the_oldest_segment_cannot_be_read(tmp_path: Path, monkeypatch: pytest.M
     assert log.stats.dropped == 40
 
 
+def test_the_last_segment_cannot_be_read(tmp_path: Path) -> None:
+    """A start goes on after the last number that the store knows; answers say what is missing."""
+    filled(tmp_path, 150)
+    last = segments(tmp_path)[-1]
+    last.unlink()
+    last.mkdir()  # so reading it fails
+    log = SegmentLog(tmp_path, now_s=lambda: 1160.0)
+    log.load(150)
+    log.add(records(151, 152))
+    assert log.try_flush()
+    page = log.find(Question(limit=1000))
+    assert page.events == [*events(1, 120), *events(151, 152)]
+    assert [each.path for each in page.damage] == [last]
+    assert [hole[:2] for hole in page.holes] == [(121, 150)]
+
+
 # ---- kills and disks without room
 
 
