@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf, nextafter
 from pathlib import Path
-from shutil import copy
 from tempfile import TemporaryDirectory
 
 from sanic_dispatch.config.settings import Mode, Settings
@@ -32,7 +31,7 @@ from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS
 from sanic_dispatch.storage.open_store import claimed, store_of, unusable
 from sanic_dispatch.storage.read_json_folder import read_folder
 from sanic_dispatch.storage.record_json import order_of
-from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
+from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile, copy_closed
 from sanic_dispatch.storage.store import Batch, Stored
 
 SQLITE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-journal")
@@ -154,8 +153,7 @@ def read_database(folder: Path) -> Stored:
     if (folder / DATABASE_NAME).exists() and not (folder / DATABASE_NAME).is_file():
         raise NotAQueue(folder / DATABASE_NAME, "is no regular file")
     with TemporaryDirectory(prefix="sanic-dispatch-") as copies:
-        for path in folder.glob(f"{DATABASE_NAME}*"):
-            copy(path, copies)
+        copy_closed(folder / DATABASE_NAME, Path(copies))
         database = SqliteFile(Path(copies) / DATABASE_NAME, fsync=False)
         try:
             return database.load()

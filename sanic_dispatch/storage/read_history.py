@@ -17,7 +17,7 @@ from sanic_dispatch.storage.journal import all_journals_in
 from sanic_dispatch.storage.read_json_folder import load_history, read_folder
 from sanic_dispatch.storage.segment_format import FOLDER
 from sanic_dispatch.storage.segment_log import SegmentLog
-from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
+from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile, copy_closed
 
 
 @contextmanager
@@ -83,8 +83,10 @@ def _shared_lock(path: Path) -> Iterator[None]:
 def _mirror(path: Path, mirror: Path) -> None:
     """Make a folder with the same files: segments, which never change, are links to them."""
     for each in path.iterdir():
-        if each.is_file() and each.name != LOCK:
+        if each.is_file() and each.name != LOCK and not each.name.startswith(DATABASE_NAME):
             copy(each, mirror)
+    if (path / DATABASE_NAME).is_file():
+        copy_closed(path / DATABASE_NAME, mirror)
     if (path / FOLDER).is_dir():
         (mirror / FOLDER).mkdir()
         for each in (path / FOLDER).iterdir():
@@ -100,8 +102,7 @@ def _events_in_database(path: Path) -> list[Recorded]:
     They are read from a copy: opening it writes to it.
     """
     with TemporaryDirectory(prefix="sanic-dispatch-") as copies:
-        for each in path.glob(f"{DATABASE_NAME}*"):
-            copy(each, copies)
+        copy_closed(path / DATABASE_NAME, Path(copies))
         database = SqliteFile(Path(copies) / DATABASE_NAME, fsync=False)
         try:
             database.load()

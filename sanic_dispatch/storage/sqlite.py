@@ -8,6 +8,7 @@ their rows. To index events in the database would cost more CPU than all else of
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -471,6 +472,17 @@ def _create(path: Path, *, fsync: bool) -> None:
     new.rename(path)
     if fsync:
         fsync_folder(path.parent)
+
+
+def copy_closed(database: Path, folder: Path) -> None:
+    """Copy a database that nobody has open to a folder, with its logs. Raises OSError.
+
+    A link is followed: SQLite has the logs beside the file itself, and names them after it.
+    """
+    real = os.path.realpath(database)
+    for log in ("", "-wal", "-journal"):
+        with suppress(FileNotFoundError):
+            shutil.copy(f"{real}{log}", folder / f"{database.name}{log}")
 
 
 def _log_of(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -20,10 +21,14 @@ from sanic_dispatch.errors import (
     RedisUnusable,
 )
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
+from sanic_dispatch.storage.check import inspect
 from sanic_dispatch.storage.data_folder import DataFolder
+from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of
 from sanic_dispatch.storage.export_import import read_contents, write_contents
 from sanic_dispatch.storage.journal import journals_in
+from sanic_dispatch.storage.read_history import history_left_alone
+from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
 from tests.storage.samples import (
     Topic,
     both,
@@ -105,6 +110,25 @@ async def test_a_folder_that_a_kill_left(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
     with pytest.raises(FolderNotEmpty):
         await write_contents(settings_of(Mode.JSON_FILE, tmp_path), content)
+
+
+async def test_a_database_on_another_disk_that_a_kill_left(tmp_path: Path) -> None:
+    """A link leads to it; its log, which has the last changes, is beside the database itself."""
+    data, disk, topic = tmp_path / "bar" / "data", tmp_path / "bar" / "disk", Topic()
+    for folder in (data, disk):
+        folder.mkdir(parents=True)
+    (data / DATABASE_NAME).symlink_to("../disk/bar.sqlite3")
+    file = SqliteFile(disk / "bar.sqlite3", fsync=False)
+    file.load()
+    file.commit(topic.with_events(topic.apply(topic.put(job(1)))))
+    shutil.copytree(tmp_path / "bar", tmp_path / "killed", symlinks=True)
+    file.close()
+    killed = tmp_path / "killed" / "data"
+    content = await read_contents(settings_of(Mode.SQLITE, killed))
+    assert content.jobs == [job(1)]
+    assert [each.counts.get("waiting") for each in inspect(killed).files] == [1]
+    with history_left_alone(killed) as log:
+        assert [each.ticket for each in log.find(Question()).events] == [1]
 
 
 @pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.SQLITE], ids=str)
