@@ -24,6 +24,7 @@ from sanic_dispatch.errors import (
     NothingStored,
     StorageError,
 )
+from sanic_dispatch.storage.atomic_file import refuse_link_to_nothing
 from sanic_dispatch.storage.data_folder import make_topic_folder
 from sanic_dispatch.storage.export_format import Content, renumber_workers
 from sanic_dispatch.storage.journal import all_journals_in
@@ -148,6 +149,7 @@ async def _read_redis(settings: Settings) -> Stored:
 
 def read_database(folder: Path) -> Stored:
     """Read a copy of the database, since opening it checkpoints its log. Raises NotAQueue."""
+    refuse_link_to_nothing(folder / DATABASE_NAME)
     if not any((folder / name).exists() for name in SQLITE_FILES):
         return Stored()
     if (folder / DATABASE_NAME).exists() and not (folder / DATABASE_NAME).is_file():

@@ -141,6 +141,8 @@ async def test_a_link_to_nothing(tmp_path: Path) -> None:
     (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(NotAQueue, match="is a link that leads nowhere"):
         SqliteFile(tmp_path / NAME).load()
+    (report,) = inspect(tmp_path).files
+    assert (report.file, report.damage) == (NAME, "is a link that leads nowhere")
     assert os.listdir(tmp_path) == [NAME]
 
 
