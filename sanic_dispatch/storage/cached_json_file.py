@@ -86,6 +86,8 @@ class CachedJsonFileStore(Store):
         self._is_closed = False
 
     async def load(self) -> Stored:
+        await self._until_no_checkpoint()  # of what an earlier load began
+        await self._flushes.finish()
         with no_collection():
             stored = await self._appends.run(self._files.load)
         self.is_as_committed = self._files.is_as_committed
@@ -116,8 +118,7 @@ class CachedJsonFileStore(Store):
         await self._appends.run(self._files.try_writing)
 
     async def erase(self, jobs: Collection[JobRef]) -> None:
-        while self._checkpoint is not None:
-            await asyncio.wait([self._checkpoint])
+        await self._until_no_checkpoint()
         self._checkpoint = asyncio.create_task(self._erase(jobs))
         await asyncio.shield(self._checkpoint)
 
@@ -176,6 +177,11 @@ class CachedJsonFileStore(Store):
     def _begin_checkpoint(self) -> None:
         if not self._is_closed:
             self._checkpoint = asyncio.create_task(self._try_checkpoint())
+
+    async def _until_no_checkpoint(self) -> None:
+        """Return once no checkpoint is being written and nothing is being erased."""
+        while self._checkpoint is not None:
+            await asyncio.wait([self._checkpoint])
 
     async def _erase(self, jobs: Collection[JobRef]) -> None:
         """Write a checkpoint, whose files have only the newest records, and clear the segments."""

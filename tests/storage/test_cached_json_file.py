@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Event as ThreadEvent
 from typing import Any
 
 import pytest
@@ -891,3 +892,32 @@ async def test_a_checkpoint_that_fails_is_tried_again(
         await ends.get()
     await store.close()
     assert loaded(tmp_path) == topic.stored()
+
+
+async def test_a_load_during_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is loaded again, as after a take-over, waits until the files are written."""
+    store, topic = CachedJsonFileStore(tmp_path, workers=False, fsync=False), Topic()
+    ends = ends_of(store)
+    began, may_go_on, real = ThreadEvent(), ThreadEvent(), CheckpointFiles.write
+
+    def write(self: CheckpointFiles, snapshot: Snapshot, journal: int, pace: Pace) -> None:
+        began.set()
+        may_go_on.wait()
+        real(self, snapshot, journal, pace)
+
+    await store.load()
+    await store.commit(topic.apply(topic.put(job(1))))
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointFiles, "write", write)
+        store._begin_checkpoint()
+        await asyncio.to_thread(began.wait)
+    loading = asyncio.create_task(store.load())
+    await asyncio.wait([loading], timeout=0.1)
+    may_go_on.set()
+    await loading
+    await ends.get()
+    topic.restarted()
+    await store.commit(topic.apply(topic.put(job(2))))
+    shutil.copytree(tmp_path, tmp_path / "killed")
+    assert loaded(tmp_path / "killed") == topic.stored()
+    await store.close()
