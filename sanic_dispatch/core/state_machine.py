@@ -165,6 +165,7 @@ class StateMachine:
     ) -> None:
         """Fill the tables with what a store has, in its order; ``Recover`` must follow.
 
+        ``number`` is already that of the last event of that store.
         Jobs from the original service's files get their tickets here. ``now_s`` (Unix seconds) is
         how long priorities have risen.
         """
@@ -174,7 +175,11 @@ class StateMachine:
             tables.facts.put(fact)
         known = (job.ticket for job in read)
         tables.jobs.last_ticket = max(tables.facts.last_ticket, *known, 0)
-        arranged = list(external_edits.arranged_jobs(self, read))
+        arranged = [
+            # a later turn is by the events of another folder, from which the records were moved
+            job if job.turn <= self.number else job._replace(turn=0)
+            for job in external_edits.arranged_jobs(self, read)
+        ]
         tables.jobs.fill(arranged)
         for before, job in zip(read, arranged, strict=True):
             if job is not before:

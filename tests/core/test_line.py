@@ -102,6 +102,25 @@ def test_an_order_that_comes_back_was_not_served() -> None:
     assert [job.id for job in machine.tables.jobs.line] == ["x0", "y", "x2"]
 
 
+def test_turns_before_a_move_count_no_more() -> None:
+    """Elsewhere events are numbered anew, and those of before would be later for a long time."""
+    machine = StateMachine(Policy(fair_by="/name"))
+    machine.number = 5000
+    machine.apply(c.Recover("5e" * 32), NOW)
+    machine.apply(c.Submit("ada", b'{"name":"ada"}'), NOW)
+    served = machine.apply(c.Register(robot("r1", "")), NOW).reply
+    assert isinstance(served, Job)
+    assert served.turn > 5000
+    for number, expected in ((served.turn, ["bob", "ada 2"]), (0, ["ada 2", "bob"])):
+        moved = StateMachine(Policy(fair_by="/name"))
+        moved.number = number
+        moved.load([served], [], [])
+        moved.apply(c.Recover("5e" * 32), NOW)
+        for name in ("ada 2", "bob"):
+            moved.apply(c.Submit(name, b'{"name":"%b"}' % name[:3].encode()), NOW)
+        assert [job.id for job in moved.tables.jobs.line] == expected
+
+
 def test_a_turn_at_one_robot_is_none_at_another() -> None:
     """While a customer is served by robots that make other drinks, it keeps its turn for this."""
     machine = StateMachine(Policy(fair_by="/name"))

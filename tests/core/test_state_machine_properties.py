@@ -310,6 +310,7 @@ def test_what_a_store_has_is_what_the_tables_have(policy: Policy, steps: Any) ->
     loaded = StateMachine(policy)
     jobs = sorted(player.of(Table.JOBS), key=_order_of)
     workers = sorted(player.of(Table.WORKERS), key=lambda each: each.place)
+    loaded.number = player.machine.number
     loaded.load(jobs, workers, player.of(Table.FACTS))
     _end_connections(player.machine)
     assert dump(loaded.tables) == dump(player.machine.tables)
@@ -328,6 +329,7 @@ def test_a_restart_takes_up_what_was_left(policy: Policy, first: Any, second: An
     again.stored = player.stored
     jobs = sorted(player.of(Table.JOBS), key=_order_of)
     workers = sorted(player.of(Table.WORKERS), key=lambda each: each.place)
+    again.machine.number = player.machine.number
     again.machine.load(jobs, workers, player.of(Table.FACTS))
     again.apply(c.Recover("ab" * 32))
     assert again.machine.tables.facts.secret == SECRET
