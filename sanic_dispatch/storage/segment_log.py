@@ -310,18 +310,23 @@ class SegmentLog(EventLog):
         that were may be lost by a power cut until the next flush.
         """
         with self._writing:
-            until_n = self._until_n()
-            while self._flushed_n < until_n:  # not for ever, while more events come
-                writer, first_n = self._begin(rest)
-                some = self._newest()[: SEGMENT_EVENTS - writer.events]
-                events = some[: bisect_right(some, until_n, key=_number_of)]
-                writer.add(events)
-                self._replace(first_n or events[0].n, *writer.finish())
-                with self._lock:
-                    del self._events[: len(events)]
-                    self._flushed_n = events[-1].n
-            self._sync_names()
-            self._drop_old()
+            try:
+                self._write_newest(rest)
+                self._sync_names()
+            finally:
+                self._drop_old()  # also if there is no room: that makes some
+
+    def _write_newest(self, rest: Rest) -> None:
+        until_n = self._until_n()
+        while self._flushed_n < until_n:  # not for ever, while more events come
+            writer, first_n = self._begin(rest)
+            some = self._newest()[: SEGMENT_EVENTS - writer.events]
+            events = some[: bisect_right(some, until_n, key=_number_of)]
+            writer.add(events)
+            self._replace(first_n or events[0].n, *writer.finish())
+            with self._lock:
+                del self._events[: len(events)]
+                self._flushed_n = events[-1].n
 
     def _until_n(self) -> int:
         """Return the number of the last event to move to a segment now, or 0."""

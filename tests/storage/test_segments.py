@@ -435,6 +435,28 @@ def test_what_becomes_too_old_meanwhile(tmp_path: Path) -> None:
     assert log.stats.dropped == 80
 
 
+def test_old_segments_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk without room for a new segment the old ones go all the same, once a minute."""
+    filled(tmp_path, 150)
+    log = SegmentLog(tmp_path, retention=Retention(100.0), now_s=lambda: 1181.0)
+    log.load()
+    log.add(records(151, 152))
+    with monkeypatch.context() as patch:
+        patch.setattr(segment_log, "seal_end", _no_room)
+        assert not log.try_flush()
+        assert everything(log) == events(81, 152)
+        assert [path.name for path in segments(tmp_path)] == SEGMENT_NAMES[2:]
+    log.maintain()
+    assert everything(opened(tmp_path)) == events(81, 152)
+
+
+SEGMENT_NAMES = [f"segment-{first_n:015}.gz" for first_n in (1, 41, 81, 121)]
+
+
+def _no_room(*_: object) -> bytes:
+    raise OSError(28, "No space left on device")
+
+
 def test_a_damaged_segment_becomes_too_old(tmp_path: Path) -> None:
     """It counts as old as its file, and keeps none of those after it."""
     filled(tmp_path, 150)
