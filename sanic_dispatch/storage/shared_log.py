@@ -83,8 +83,8 @@ class SharedLog(SegmentLog):
     @property
     def is_due(self) -> bool:
         """Whether there are FLUSH_EVENTS that are old enough."""
-        events, until_s = self._events, self._now_s() - MIN_AGE_S
-        return len(events) >= FLUSH_EVENTS and events[FLUSH_EVENTS - 1].at_s <= until_s
+        last = self._events[FLUSH_EVENTS - 1 : FLUSH_EVENTS]  # at once: a thread may remove some
+        return bool(last) and last[0].at_s <= self._now_s() - MIN_AGE_S
 
     def flush(self, rest: Rest = no_rest) -> None:
         """Move events that are old enough to segments.

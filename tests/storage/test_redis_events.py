@@ -21,6 +21,7 @@ from sanic_dispatch.storage.event_log import Epoch, Question, Retention, is_good
 from sanic_dispatch.storage.event_record import (
     LoggedEvent,
     Payload,
+    Recorded,
     join_lines,
     logged,
     recorded,
@@ -390,3 +391,19 @@ async def test_data_without_events(start: Start, client: Redis, prefix: str) -> 
     await store.commit(topic.apply(topic.with_events(topic.put(done(given, result=b"[1]")))))
     assert kept(store) == happened(topic)
     assert [each[:2] for each in store.history.epochs] == [("a", 1)]
+
+
+def test_events_are_moved_while_a_commit_looks_whether_they_are_due(tmp_path: Path) -> None:
+    """Once a minute that is done in a thread of its own."""
+
+    class Moved(list[Recorded]):
+        def __len__(self) -> int:
+            length = super().__len__()
+            self.clear()
+            return length
+
+    log = SharedLog(tmp_path, now_s=lambda: 1e9)
+    log.add(records(1, EVENTS))
+    assert log.is_due
+    log._events = Moved(log._events)
+    assert log.is_due
