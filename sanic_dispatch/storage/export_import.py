@@ -7,6 +7,7 @@ the two, ``export_format`` makes lines of them.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,9 +63,7 @@ async def write_contents(settings: Settings, content: Content) -> None:
     if settings.topic and settings.needs_data_dir:
         make_topic_folder(settings.data_dir)
     with _claimed(settings):
-        for path in files_of(settings):
-            if path.exists():
-                raise FolderNotEmpty(path)
+        _refuse_files(settings)
         if settings.needs_redis and any(await _read_redis(settings)):
             raise unusable(settings, f"queues of the prefix {settings.redis_keys} are there")
         try:
@@ -75,6 +74,13 @@ async def write_contents(settings: Settings, content: Content) -> None:
             for path in files_of(settings):
                 path.unlink(missing_ok=True)
             raise
+
+
+def _refuse_files(settings: Settings) -> None:
+    """Raise FolderNotEmpty if one of the files is there, or a link that leads nowhere."""
+    for path in files_of(settings):
+        if os.path.lexists(path):
+            raise FolderNotEmpty(path)
 
 
 def files_of(settings: Settings) -> list[Path]:

@@ -215,6 +215,23 @@ async def test_nothing_is_overwritten(mode: Mode, name: str, tmp_path: Path) -> 
     assert (tmp_path / name).read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        (Mode.JSON_FILE, "jobs.json"),
+        (Mode.CACHED_JSON_FILE, "dispatch.json"),
+        (Mode.SQLITE, DATABASE_NAME),
+    ],
+)
+async def test_a_link_to_nothing_is_left_alone(mode: Mode, name: str, tmp_path: Path) -> None:
+    """Its disk may not be mounted; without the link a start would find an empty queue."""
+    content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
+    (tmp_path / name).symlink_to("elsewhere")
+    with pytest.raises(FolderNotEmpty, match=name):
+        await write_contents(settings_of(mode, tmp_path), content)
+    assert (tmp_path / name).is_symlink()
+
+
 @pytest.mark.parametrize("mode", DURABLE, ids=str)
 async def test_an_import_is_all_or_nothing(mode: Mode, tmp_path: Path) -> None:
     """Two jobs with the same id cannot be stored, so nothing is."""
