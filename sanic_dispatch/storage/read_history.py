@@ -17,6 +17,7 @@ from sanic_dispatch.storage.journal import all_journals_in
 from sanic_dispatch.storage.read_json_folder import load_history, read_folder
 from sanic_dispatch.storage.segment_format import FOLDER
 from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.snapshots import SNAPSHOT_SUFFIX
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile, copy_closed
 
 
@@ -81,7 +82,10 @@ def _shared_lock(path: Path) -> Iterator[None]:
 
 
 def _mirror(path: Path, mirror: Path) -> None:
-    """Make a folder with the same files: segments, which never change, are links to them."""
+    """Make a folder with the same files: segments, which never change, are links to them.
+
+    Snapshots are left out: they may be as long as all segments, and only a service reads them.
+    """
     for each in path.iterdir():
         if each.is_file() and each.name != LOCK and not each.name.startswith(DATABASE_NAME):
             copy(each, mirror)
@@ -92,7 +96,7 @@ def _mirror(path: Path, mirror: Path) -> None:
         for each in (path / FOLDER).iterdir():
             if each.suffix == ".gz":
                 (mirror / FOLDER / each.name).symlink_to(each.resolve())
-            elif each.is_file():
+            elif each.is_file() and each.suffix != SNAPSHOT_SUFFIX:
                 copy(each, mirror / FOLDER)
 
 

@@ -19,6 +19,8 @@ from typing import NamedTuple
 from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.storage.atomic_file import replace_file
 
+SNAPSHOT_SUFFIX = ".snapshot"
+
 _NAME = re.compile(r"past-(\d{15})-(\d{1,18})\.snapshot")
 
 
@@ -168,7 +170,7 @@ class SnapshotFiles(Snapshots):
             super().erase(jobs)
 
     def _path(self, ref: SnapshotRef) -> Path:
-        return self._folder / f"past-{ref.n:015}-{ref.at_us}.snapshot"
+        return self._folder / f"past-{ref.n:015}-{ref.at_us}{SNAPSHOT_SUFFIX}"
 
     def _write(self, ref: SnapshotRef, packed: bytes) -> None:
         check = zlib.crc32(packed).to_bytes(4, "little")

@@ -10,6 +10,8 @@ import pytest
 from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, NoHistory, NotAQueue
 from sanic_dispatch.storage.data_folder import INCOMPLETE_BACKUP, LOCK, DataFolder
 from sanic_dispatch.storage.read_history import history_left_alone
+from sanic_dispatch.storage.segment_format import FOLDER
+from sanic_dispatch.storage.snapshots import SnapshotFiles, SnapshotRef
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
 from tests.storage.samples import Topic, done, job
 from tests.support.bar_evening import Bar, BarEvening
@@ -30,6 +32,14 @@ def test_it_is_read_without_a_trace(folder: Path) -> None:
         assert log.last_number > 20
         assert len(list(log.scan())) == log.last_number
     assert sorted(folder.rglob("*")) == before
+
+
+def test_snapshots_are_not_copied(folder: Path) -> None:
+    """They may be as long as all segments, which are not copied either."""
+    SnapshotFiles(folder / FOLDER).put(SnapshotRef(7, 7), b"the monitor")
+    with history_left_alone(folder) as log:
+        assert log.last_number > 20
+        assert log.snapshots.refs() == []
 
 
 def test_the_newest_events_of_a_database_have_their_data(tmp_path: Path) -> None:
