@@ -157,6 +157,7 @@ class ThreadedStore(Store):
         self._is_closed = False
 
     async def load(self) -> Stored:
+        await self._flushes.finish()  # of what an earlier load has read
         with no_collection():
             return await self._thread.run(self._store.load)
 

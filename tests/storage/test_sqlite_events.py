@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from shutil import copytree
+from threading import Event as ThreadEvent
 
 import pytest
 
@@ -15,6 +17,7 @@ from sanic_dispatch.storage import segment_log
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
+from sanic_dispatch.storage.segment_index import SegmentIndex
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile, SqliteStore
 from tests.storage.samples import Topic, both, done, filled, held, job, load_once, worker
 from tests.support.disk_faults import Disk
@@ -107,6 +110,35 @@ async def test_many_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     await store.close()
     assert rows(tmp_path) == 1
     assert kept(opened(tmp_path)) == happened(topic)
+
+
+async def test_a_load_while_events_are_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is loaded again, as after a take-over, has all events."""
+    monkeypatch.setattr(segment_log, "FLUSH_EVENTS", 4)
+    began, may_go_on, real = ThreadEvent(), ThreadEvent(), segment_log.write_index
+
+    def write_index(path: Path, index: SegmentIndex, end: bytes) -> None:
+        began.set()
+        may_go_on.wait()
+        real(path, index, end)
+
+    monkeypatch.setattr(segment_log, "write_index", write_index)
+    store, topic = SqliteStore(tmp_path, fsync=False), Topic()
+    await store.load()
+    await store.commit(topic.batch_of_events(4))
+    await asyncio.to_thread(began.wait)
+    await store.commit(topic.batch_of_events(1))
+    loading = asyncio.create_task(store.load())
+    await asyncio.wait([loading], timeout=0.1)
+    assert store.history.last_number == 5
+    assert len(store.history.find(Question()).events) == 5
+    may_go_on.set()
+    await loading
+    await store._flushes.finish()
+    assert kept(store._file) == happened(topic)
+    await store.close()
 
 
 def test_no_room_for_a_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
