@@ -302,7 +302,7 @@ class StateMachine:
         elif waiting is not None:
             aside = waiting.aside
             if aside and aside.cause is Cause.REFUSED and not aside.may_arrive:
-                self.bring_back(waiting)
+                self.free(waiting)
             return None
         known = self.tables.jobs.at_callback(worker.id)
         if known is not None and known.state.is_final and known.former is not None:
@@ -440,10 +440,13 @@ class StateMachine:
             return max(held, key=lambda job: (_is_answered(job), _since_s(job)), default=None)
         return min(held, key=_since_s, default=None)
 
-    def _keep_operators_set_aside(self, worker: Worker) -> Worker:
-        """Carry an operator's set-aside over to the worker's new callback."""
+    def _keep_operators_set_aside(self, worker: Worker, before: float = inf) -> Worker:
+        """Carry an operator's set-aside over to the worker's new callback.
+
+        ``before`` is the place before which the callback is that the operator set aside.
+        """
         for older in self.tables.workers.of_key(worker.key):
-            if older.aside and older.aside.cause is Cause.OPERATOR:
+            if older.aside and older.aside.cause is Cause.OPERATOR and older.place < before:
                 return worker._replace(aside=older.aside._replace(job_id="", may_arrive=False))
         return worker
 
@@ -873,13 +876,16 @@ class StateMachine:
         self.end_await(successor)
 
     def end_await(self, worker: Worker) -> None:
-        """Free a worker whose last job is settled, unless an operator has set it aside.
+        """Free a worker whose last job is settled."""
+        if worker.is_awaiting:
+            self.free(worker)
 
-        That may be said of its older callback alone, which got that job.
+    def free(self, worker: Worker) -> None:
+        """Make a worker set aside free again, unless an operator has set it aside.
+
+        That may be said of an older callback of it alone, which got a job.
         """
-        if not worker.is_awaiting:
-            return
-        kept = self._keep_operators_set_aside(worker)
+        kept = self._keep_operators_set_aside(worker, worker.place)
         if kept.aside is not None and kept.is_set_aside_by_operator:
             self.change_worker(kept, EventKind.WORKER_SET_ASIDE, kept.aside.reason)
         else:

@@ -80,7 +80,7 @@ def on_worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
     elif probed.is_pending:
         if look.looks == 0:
             _blame(machine, look.aside.job_id)
-        machine.bring_back(worker)
+        machine.free(worker)
     elif machine.now.monotonic_s - look.since_s > machine.policy.worker_patience_s:
         machine.drop(worker.id, "it was not seen for too long")
     else:
@@ -98,7 +98,7 @@ def on_stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
     if probed.is_pending is False:
         machine.drop_older(worker.id)
     elif probed.is_pending and worker.is_replaced and not may_get_one_late(machine, worker):
-        machine.bring_back(worker)
+        machine.free(worker)
 
 
 def on_look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:

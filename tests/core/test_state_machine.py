@@ -280,6 +280,25 @@ def test_an_operators_set_aside_outlasts_a_job_that_is_given_again(
     assert _state(machine, "a") is State.DONE
 
 
+def test_an_operators_set_aside_outlasts_a_job_that_is_put_back(machine: StateMachine) -> None:
+    """The robot said that it never arrived (?lost), and it was sent to its new callback."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id, "smells burnt"), NOW)
+    machine.apply(c.Register(worker("c2", "i1"), lost=True), NOW)
+    machine.apply(c.DeliveryInDoubt("a", 1, "time-out"), NOW)
+    machine.apply(c.DeliveryInDoubt("a", 2, "time-out"), NOW)
+    (look,) = _looks(machine.apply(c.PutBack("a"), NOW))
+    assert look.worker_id == worker("c2", "i1").id
+    later = Now(NOW.wall_s + 20, 20.0)
+    machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), later)
+    assert _free(machine) == set()
+    assert _state(machine, "a") is State.WAITING
+    *_, look = _looks(machine.apply(c.BringBack(worker("c2", "i1").id, "cleaned"), later))
+    machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), later)
+    assert _state(machine, "a") is State.ASSIGNED
+
+
 def test_a_worker_that_is_brought_back_is_not_set_aside_by_an_older_callback(
     machine: StateMachine,
 ) -> None:
