@@ -358,9 +358,7 @@ class Outbox:
         self._find(endpoint_id)
         with suppress(DispatchError):
             await self._commit()
-        await self._execute(c.ContinueEndpoint(endpoint_id, drop, REQUEST_ID.get()))
-        self._queues.pop(endpoint_id, None)
-        await self._load()
+        await self._change(c.ContinueEndpoint(endpoint_id, drop, REQUEST_ID.get()), endpoint_id)
         queue = self._find(endpoint_id)
         self._pump(queue)
         return self._fields_of(queue)
@@ -383,12 +381,17 @@ class Outbox:
         found = [as_json(endpoint.id, each) for each in page.events if endpoint.wants(each.event)]
         return {"events": found, "next": page.next}
 
-    async def _change(self, act: c.Command) -> None:
-        """Carry out an act that changes endpoints. Raises as ``Batches.execute``."""
+    async def _change(self, act: c.Command, moved: str = "") -> None:
+        """Carry out an act that changes endpoints; the queue of one that it ``moved`` begins anew.
+
+        If the request is cut off, the act may be carried out all the same. Raises as
+        ``Batches.execute``.
+        """
         try:
             await self._execute(act)
+            self._queues.pop(moved, None)
             await self._load()
-        except StorageError:
+        except (StorageError, asyncio.CancelledError):
             self._may_differ = True
             raise
 

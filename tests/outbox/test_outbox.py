@@ -283,6 +283,26 @@ async def test_acts_that_become_durable_after_their_answer(
     assert bar.receiver.of_path("removed") == []
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_acts_whose_requests_are_cut_off(bar: Bar, turns: int) -> None:
+    """Each is carried out as a whole, or not at all, and nobody asks again."""
+    for webhook in ("removed", "continued"):
+        await bar.add(webhook)
+    requests = (
+        bar.outbox.remove("removed"),
+        bar.outbox.resume_endpoint("continued"),
+        bar.add("added"),
+    )
+    tasks = [asyncio.create_task(request) for request in requests]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await bar.world.clock.advance(1)
+    kept, _ = await bar.outbox._read()
+    assert {each["id"] for each in await bar.outbox.endpoints()} == set(kept)
+
+
 async def test_operators_at_a_hand_over(bar: Bar) -> None:
     """The next owner answers them; here it would look as if there were no webhooks."""
     await bar.add()
