@@ -8,8 +8,10 @@ sent again, with the same push topic.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -191,9 +193,13 @@ class PushOutbox:
             raise UnknownJob
         known = tuple(kind.value for kind in self._true_of(job))
         told = subscription._replace(told=known)
-        await self._execute(c.PutSubscription(job_id, told, REQUEST_ID.get()))
-        self._ended.discard((job_id, subscription.endpoint))
-        await self._load(job_id)
+        try:
+            await self._execute(c.PutSubscription(job_id, told, REQUEST_ID.get()))
+            await self._load_anew(job_id, subscription.endpoint)
+        except asyncio.CancelledError:  # the page is closed; its phone is told all the same
+            with suppress(DispatchError):
+                await self._load_anew(job_id, subscription.endpoint)
+            raise
 
     async def unsubscribe(self, job_id: str, endpoint: str) -> None:
         """Tell a phone nothing more of a job. Raises UnknownJob."""
@@ -249,6 +255,11 @@ class PushOutbox:
         }
 
     # ---- which phones there are
+
+    async def _load_anew(self, job_id: str, endpoint: str) -> None:
+        """Make the phones of a job those of its subscriptions, after one has come."""
+        self._ended.discard((job_id, endpoint))
+        await self._load(job_id)
 
     async def _load(self, job_id: str) -> None:
         """Make the phones of a job those of its subscriptions."""

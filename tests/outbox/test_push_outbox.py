@@ -185,6 +185,21 @@ async def test_what_is_so_already_is_not_told(cafe: Cafe) -> None:
     assert kinds(await cafe.told(phone, 1)) == []
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_page_that_is_closed_while_it_subscribes(cafe: Cafe, turns: int) -> None:
+    """Its phone is told, unless nothing was stored."""
+    job = await cafe.order()
+    subscribing = asyncio.create_task(cafe.subscribe(job))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    subscribing.cancel()
+    await asyncio.wait([subscribing])
+    is_stored = bool(cafe.kept)
+    await cafe.serve(1)
+    await cafe.idle()
+    assert len(cafe.receiver.received) == is_stored
+
+
 async def test_two_before_is_passed_by(cafe: Cafe) -> None:
     """If two leave the line between two looks, it is not true any more."""
     for _ in range(3):
