@@ -718,7 +718,8 @@ class StateMachine:
                 return worker
             awaiting = worker.awaiting(self.now.wall_s, aside.job_id, lost=False)
             return self.change_worker(awaiting, EventKind.WORKER_SET_ASIDE, act.reason)
-        may_be_used = worker.is_set_aside_by_operator and worker.key and aside.may_arrive
+        is_doubtful = aside.may_arrive or worker.refusals > 0
+        may_be_used = worker.is_set_aside_by_operator and worker.key and is_doubtful
         may_get_one = workers_aside.may_get_one_late(self, worker)
         if may_be_used or may_get_one or self._has_other_callbacks(worker):
             return self.change_worker(
@@ -1064,6 +1065,8 @@ class StateMachine:
             if step.fate in (Fate.UNCLEAR, Fate.REJOINS):
                 unclear = worker.perhaps_used(step.note.at_s)
                 self.change_worker(unclear, EventKind.WORKER_SET_ASIDE, step.note.reason)
+            else:
+                self.tables.put_worker(worker._replace(refusals=worker.refusals + 1))
         elif step.fate is not Fate.REJOINS:
             reason, is_unclear = step.note.reason, step.fate is Fate.UNCLEAR
             job_id = job.id if is_unclear or step.fate is Fate.ASIDE else ""

@@ -347,6 +347,22 @@ def test_a_used_callback_that_an_operator_brings_back_is_probed_first(
     assert _free(machine) == {worker("c2", "i1").id}
 
 
+@pytest.mark.parametrize("is_refused_first", [True, False])
+def test_a_worker_that_refused_a_job_and_is_brought_back_is_probed_first(
+    machine: StateMachine, is_refused_first: bool
+) -> None:
+    """What is sent to a callback that does not wait may seem to be taken."""
+    acts = [c.DeliveryRefused("a", 1, "status 404"), c.SetAside(worker("c1", "i1").id)]
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    for act in acts if is_refused_first else reversed(acts):
+        machine.apply(act, NOW)
+    (look,) = _looks(machine.apply(c.BringBack(worker("c1", "i1").id), NOW))
+    assert _state(machine, "a") is State.WAITING
+    machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), NOW)
+    assert _state(machine, "a") is State.ASSIGNED
+
+
 @pytest.mark.parametrize("is_lost", [True, False])
 def test_a_used_callback_is_known_as_such_when_its_job_is_not_kept(is_lost: bool) -> None:
     """An operator brings it back. With ``is_lost`` the worker got its job on a newer callback."""
