@@ -1088,8 +1088,11 @@ class StateMachine:
         self.emit(Note(EventKind.WORKER_USED, self.now.wall_s), worker=worker)
 
     def bring_back(self, worker: Worker, reason: str = "") -> Worker:
-        """Make a worker set aside free again, at its old place."""
-        return self.change_worker(worker.back(), EventKind.WORKER_CAME_BACK, reason)
+        """Make a worker set aside free again, at its old place; tell one whose time is over."""
+        back = self.change_worker(worker.back(), EventKind.WORKER_CAME_BACK, reason)
+        if back.expires_s is not None and back.expires_s <= self.now.wall_s:
+            expiry.on_end_registration(self, c.EndRegistration(back.id, back.registered_at))
+        return back
 
     def drop(self, worker_id: str, reason: str) -> None:
         """Remove a worker, if it is there."""
