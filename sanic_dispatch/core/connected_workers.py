@@ -101,7 +101,7 @@ def on_resume(machine: StateMachine, command: c.Resume) -> Resumed:
     if job is not None and (job.worker is None or job.worker.session != command.session):
         job = None
     if waiting is None and job is None:
-        return Resumed(lost=machine.lost_jobs.pop(command.session, ""))
+        return Resumed(lost=machine.lost_jobs.get(command.session, ""))
     is_reached = machine.tables.workers.connection_of.get(worker_id) == command.connection
     _reach(machine, worker_id, command.connection)
     if job is not None and not is_reached:

@@ -206,7 +206,8 @@ def test_an_accepted_job_stays_with_a_worker_that_is_away(bar: Bar) -> None:
     bar.apply(c.Leave("2"))
     bar.let_pass(lease)
     assert bar.job().state is State.WAITING
-    assert bar.apply(c.Resume("s", "3")).reply == Resumed(lost="a")
+    for connection in ("3", "4"):  # the first reply may not have left, if a commit failed
+        assert bar.apply(c.Resume("s", connection)).reply == Resumed(lost="a")
 
 
 def test_a_connection_that_resumes_what_it_has_is_sent_nothing_again(bar: Bar) -> None:
