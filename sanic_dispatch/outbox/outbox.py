@@ -172,6 +172,8 @@ class Outbox:
             kind.value: [queue for queue in queues.values() if queue.endpoint.wants(kind)]
             for kind in EventKind
         }
+        for queue in queues.values():  # something may have happened since it was added
+            self._pump(queue)
 
     async def _load_again(self) -> None:
         """Load the endpoints after an act whose outcome was unknown, once its commit has ended."""
@@ -181,8 +183,6 @@ class Outbox:
         except DispatchError:
             self._may_differ = True
             raise
-        for queue in self.queues:
-            self._pump(queue)
 
     async def _read(self) -> tuple[dict[str, Endpoint], dict[str, Position]]:
         read = c.Read(lambda tables: list(tables.facts), REQUEST_ID.get())
@@ -359,9 +359,7 @@ class Outbox:
         with suppress(DispatchError):
             await self._commit()
         await self._change(c.ContinueEndpoint(endpoint_id, drop, REQUEST_ID.get()), endpoint_id)
-        queue = self._find(endpoint_id)
-        self._pump(queue)
-        return self._fields_of(queue)
+        return self._fields_of(self._find(endpoint_id))
 
     async def send_test(self, endpoint_id: str, message_id: str) -> Fields:
         """Send a message that tells of nothing; return whether it was delivered, and why not."""

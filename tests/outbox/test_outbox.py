@@ -16,7 +16,9 @@ from sanic_dispatch.outbox import sender
 from sanic_dispatch.outbox.endpoint_queue import GIVE_UP_S, MAX_LOADED
 from sanic_dispatch.outbox.outbox import IDLE_EVENTS
 from sanic_dispatch.storage.event_log import Page, Question
+from sanic_dispatch.storage.store import Batch
 from tests.outbox.conftest import Bar, settings_of
+from tests.support.clock import settle
 from tests.support.receiver import OK, SECRET, Received, Receiver, status
 from tests.support.world import running_world, worker
 
@@ -157,6 +159,27 @@ async def test_what_is_published_at_the_end(bar: Bar) -> None:
     await bar.outbox.finish()
     positions = positions_in(bar.world.dispatcher._machine.tables.facts)
     assert (positions["hook"].n, bar.numbers) == (1, [1])
+
+
+async def test_what_happens_while_an_endpoint_is_added(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told of that, although nothing more happens."""
+    committed, is_to_go_on = bar.world.store.commit, asyncio.Event()
+
+    async def commit(batch: Batch) -> None:
+        await is_to_go_on.wait()
+        await committed(batch)
+
+    monkeypatch.setattr(bar.world.store, "commit", commit)
+    monkeypatch.setattr(bar.world.store, "lasts", True)
+    adding = asyncio.create_task(bar.add("hook", "dispatch.*"))
+    await settle()
+    pausing = asyncio.create_task(bar.world.dispatcher.operator.pause(""))
+    await settle()
+    is_to_go_on.set()
+    await asyncio.wait([adding, pausing])
+    await bar.received(1)
 
 
 async def test_a_dead_endpoint_slows_nobody(bar: Bar, monkeypatch: pytest.MonkeyPatch) -> None:
