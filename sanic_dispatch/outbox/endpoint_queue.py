@@ -60,6 +60,8 @@ class EndpointQueue(Destination):
         new endpoints that hang would take all connections with a window each."""
         self.has_news = False
         """Whether anything was sent since the position was committed."""
+        self.is_left = False
+        """Whether an operator is giving the endpoint another position than this queue has."""
         self.is_reading = False
         """Whether the event log is being read for it."""
         self.read_to = min(position.n, last_n)

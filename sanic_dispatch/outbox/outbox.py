@@ -309,7 +309,7 @@ class Outbox:
     async def _commit(self, idle_events: int = IDLE_EVENTS) -> None:
         """Commit the positions of endpoints that were sent something, or did not want so many."""
         moved, last_n = list[tuple[EndpointQueue, Position]](), self._offered_to()
-        for queue in self.queues:
+        for queue in [queue for queue in self.queues if not queue.is_left]:
             position, known = queue.position(last_n), self._committed[queue.endpoint.id]
             if position != known and (queue.has_news or position.n - known.n >= idle_events):
                 moved.append((queue, position))
@@ -355,10 +355,14 @@ class Outbox:
     async def resume_endpoint(self, endpoint_id: str, *, drop: bool = False) -> Fields:
         """Try again at once, from where it stopped; ``drop``: without what is pending now."""
         self._check_open()
-        self._find(endpoint_id)
+        queue = self._find(endpoint_id)
         with suppress(DispatchError):
             await self._commit()
-        await self._change(c.ContinueEndpoint(endpoint_id, drop, REQUEST_ID.get()), endpoint_id)
+        queue.is_left = True
+        try:
+            await self._change(c.ContinueEndpoint(endpoint_id, drop, REQUEST_ID.get()), endpoint_id)
+        finally:
+            queue.is_left = False
         return self._fields_of(self._find(endpoint_id))
 
     async def send_test(self, endpoint_id: str, message_id: str) -> Fields:

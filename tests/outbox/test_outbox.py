@@ -19,7 +19,7 @@ from sanic_dispatch.storage.event_log import Page, Question
 from sanic_dispatch.storage.store import Batch
 from tests.outbox.conftest import Bar, settings_of
 from tests.support.clock import settle
-from tests.support.receiver import OK, SECRET, Received, Receiver, status
+from tests.support.receiver import OK, SECRET, Received, Receiver, hang, status
 from tests.support.world import running_world, worker
 
 
@@ -100,6 +100,35 @@ async def test_what_is_pending_can_be_dropped(bar: Bar) -> None:
     await bar.world.submit(1)
     await bar.received(2)
     assert bar.numbers == [1, 2]
+
+
+async def test_what_fails_while_what_is_pending_is_dropped(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The position that the failure leaves behind is not committed any more."""
+    await bar.add()
+    bar.receiver.answer = hang
+    await bar.world.submit(0)
+    await bar.until(lambda: not bar.outbox._sender.is_idle)
+    committed, is_to_go_on = bar.world.store.commit, asyncio.Event()
+
+    async def commit(batch: Batch) -> None:
+        await is_to_go_on.wait()
+        await committed(batch)
+
+    monkeypatch.setattr(bar.world.store, "commit", commit)
+    monkeypatch.setattr(bar.world.store, "lasts", True)
+    dropping = asyncio.create_task(bar.outbox.resume_endpoint("hook", drop=True))
+    await settle()
+    (queue,) = bar.outbox.queues
+    event = queue.oldest
+    assert event is not None
+    queue.fail(event, "status 500", bar.world.clock.monotonic_s(), bar.world.clock.now_s())
+    await bar.world.clock.advance(1.1)
+    is_to_go_on.set()
+    assert (await dropping)["pending"] == 0
+    await bar.world.clock.advance(1.1)
+    assert (await bar.outbox.endpoints())[0]["told_to"] == bar.world.bus.number
 
 
 async def test_a_long_backlog_is_read_from_the_log(bar: Bar) -> None:
