@@ -28,6 +28,8 @@ from sanic_dispatch.errors import (
     DispatchError,
     InvalidRequest,
     NotTheHolder,
+    OwnerUnreachable,
+    StorageFailed,
     UnknownWorker,
 )
 from sanic_dispatch.live import close_codes
@@ -230,7 +232,12 @@ class WorkerSocket(Websocket):
         self._held = []
         await self._attach()
         losses = self._losses
-        await ask(context, Dispatcher.register_connected, worker, self._connection)
+        try:
+            await ask(context, Dispatcher.register_connected, worker, self._connection)
+        except (OwnerUnreachable, StorageFailed):
+            if not self._is_engaged:  # it may wait all the same
+                self._worker_id, self._is_engaged = worker.id, True
+            raise
         self._worker_id, self._is_engaged = worker.id, True
         if self._losses != losses:  # perhaps after it was registered, and before the reply came
             self._attach_soon()

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 
 from sanic_dispatch.config.settings import CancelAssigned
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.errors import UnknownWorker
+from sanic_dispatch.errors import OwnerUnreachable, UnknownWorker
 from sanic_dispatch.live.work_messages_schema import SAID
 from sanic_dispatch.web import calls, worker_connections, worker_socket
 from sanic_dispatch.web.worker_socket import MAX_FAULTS, MAX_FRAME_BYTES, MAX_UNANSWERED
@@ -170,6 +170,25 @@ async def test_a_withdrawal_that_is_late(service: Service, monkeypatch: pytest.M
             await refused.wait()
         await submit(service)
         await worker.accepted()
+
+
+async def test_a_registration_whose_reply_is_lost(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It got a 503, and waits all the same: so it can leave the line."""
+
+    async def lose_reply(context: Any, function: Any, *arguments: Any) -> Any:
+        await calls.ask(context, function, *arguments)
+        raise OwnerUnreachable("bar-1", "the link broke", was_sent=True)
+
+    async with tablet(service) as worker:
+        with monkeypatch.context() as patch:
+            patch.setattr(worker_socket, "ask", lose_reply)
+            assert (await worker.error(register=TABLET))["Error"] == "OwnerUnreachable"
+        assert await waiting(service) == ["ws:tablet-1"]
+        assert (await worker.error(register=TABLET))["Error"] == "WrongState"
+        assert await worker.ok(withdraw={}) == {}
+        assert await waiting(service) == []
 
 
 async def test_a_second_registration_is_refused(service: Service) -> None:
