@@ -16,6 +16,7 @@ from sanic_dispatch import strict_json
 from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.progress_words import progress_words
 from sanic_dispatch.cli.why_words import why_words
+from sanic_dispatch.config.declaration import HOUR_S
 from sanic_dispatch.core.job import MAX_PRIORITY
 from sanic_dispatch.errors import InvalidJson
 from sanic_dispatch.observability.log import printable
@@ -30,6 +31,9 @@ Exit codes:
   2   wrong usage, or the job is not JSON
   3   the dispatcher cannot be reached
 """
+
+LONGEST_WAIT_S = HOUR_S
+"""The longest --submit-wait: a dispatcher does not say which one it has."""
 
 _ENDS = {"done": remote.DONE, "failed": remote.FAILED, "cancelled": remote.FAILED}
 
@@ -144,7 +148,7 @@ async def _submit(
     from sanic_dispatch.client import DispatchClient
 
     async with DispatchClient(url, token) as client:
-        submitted = await client.submit(*job)
+        submitted = await client.submit(*job, wait_s=LONGEST_WAIT_S)
         report.submitted(submitted)
         return await _follow(client, submitted.job_id, report) if follow else remote.DONE
 

@@ -75,12 +75,18 @@ class DispatchClient:
             self._session = None
 
     async def submit(
-        self, data: Any, idempotency_key: str | None = None, priority: int | None = None
+        self,
+        data: Any,
+        idempotency_key: str | None = None,
+        priority: int | None = None,
+        *,
+        wait_s: float = 0.0,
     ) -> Submitted:
         """Submit a job: bytes unchanged, anything else encoded as JSON.
 
         With an idempotency key a submission without an answer can safely be repeated. The service
-        ignores the priority, 0 to 7, unless the token may choose one.
+        ignores the priority, 0 to 7, unless the token may choose one. ``wait_s`` is how much longer
+        than other answers this one may take; the service has --submit-wait for that.
         """
         headers = {"Content-Type": "application/json"}
         if idempotency_key is not None:
@@ -88,7 +94,9 @@ class DispatchClient:
         if priority is not None:
             headers["Job-Priority"] = str(priority)
         body = data if isinstance(data, bytes) else _to_json(data)
-        async with self._request("POST", "submit-job", data=body, headers=headers) as answer:
+        async with self._request(
+            "POST", "submit-job", data=body, headers=headers, timeout=self._timeout_after(wait_s)
+        ) as answer:
             job_id = answer.headers.get("Location", "").rpartition("/")[2]
             if answer.status == 200:
                 return Submitted(job_id, None)
@@ -146,7 +154,7 @@ class DispatchClient:
         """
         headers = {"Worker-Id": worker_id, **({"CPEE-LABEL": label} if label else {})}
         query = [*rule, ("wait", f"{wait_s:g}")]
-        timeout = aiohttp.ClientTimeout(total=wait_s + (self._timeout.total or 0.0))
+        timeout = self._timeout_after(wait_s)
         async with self._request(
             "POST", "register-worker", query=query, headers=headers, timeout=timeout
         ) as answer:
@@ -223,6 +231,11 @@ class DispatchClient:
                 yield answer
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{self.base_url}: {error_text(error)}") from error
+
+    def _timeout_after(self, wait_s: float) -> aiohttp.ClientTimeout:
+        """Return the time-out of a request that the service answers after this time."""
+        usual_s = self._timeout.total or 0.0
+        return aiohttp.ClientTimeout(total=wait_s + usual_s, sock_connect=usual_s or None)
 
     def _url(self, *path: str, query: Query) -> URL:
         return self.base_url.joinpath(*path).with_query(query)

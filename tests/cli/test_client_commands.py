@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sanic_dispatch.client import DispatchClient
 from sanic_dispatch.simulation import Engine, Robot, RobotModel
 from tests.support.commands import ended, line_of, on_a_terminal, run, run_here, start
 from tests.support.server import Service, free_port, running_service
+from tests.support.tablet import tablet
 
 TOKEN = "an-operator-of-the-tests"
 
@@ -153,6 +155,16 @@ async def test_submit_to_an_unreachable_dispatcher() -> None:
     done = await run_here("submit", "1", "--url", url)
     assert (done.code, done.out) == (3, "")
     assert done.err == f"sanic-dispatch: {url}: connection refused\n"
+
+
+async def test_submit_waits_as_long_as_the_dispatcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is awaited for longer than others, since --submit-wait may be an hour."""
+    monkeypatch.setitem(DispatchClient.__init__.__kwdefaults__, "timeout_s", 0.2)
+    async with running_service(callback_timeout_s=0.5) as service, tablet(service) as worker:
+        await worker.ok(register={"worker": "slow-1"})  # and it never accepts
+        done = await run_here("submit", "1", "--url", service.base_url)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("waiting, position 1, id ")
 
 
 async def test_submit_is_refused() -> None:

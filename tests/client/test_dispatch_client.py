@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -108,6 +109,19 @@ async def answering(
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+async def test_a_service_that_waits_with_its_answer() -> None:
+    """A submission may take longer than other requests."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.4)
+        return web.json_response("Assigned")
+
+    async with answering(answer) as url, DispatchClient(url, timeout_s=0.2) as client:
+        assert await client.submit(1, wait_s=10) == Submitted("", None)
+        with pytest.raises(Unreachable, match="no answer"):
+            await client.submit(1)
 
 
 @pytest.mark.parametrize("base", ["", "/", "/ports/2567", "/ports/2567/", "/p?token=secret#x"])
