@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -20,6 +20,22 @@ DEFAULT_URL = f"http://localhost:{DEFAULTS.port}/"
 
 DONE, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes."""
+
+
+def header_text(what: str) -> Callable[..., str | None]:
+    """Return a callback for click that returns a text if it can be sent in a header."""
+
+    def check(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+        if value is not None and not value.isprintable():
+            raise click.BadParameter(
+                f"the {what} has a line break, or another character that is no text."
+            )
+        return value
+
+    return check
+
+
+_token = header_text("token")
 
 
 def service_options() -> list[click.Parameter]:
@@ -65,15 +81,6 @@ def base_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
         raise click.BadParameter(f"{value!r} has no host.")
     _token(ctx, param, url.query.get("token"))
     return url_of_topic(value)
-
-
-def _token(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Return the token if it can be sent in a header; a callback for click."""
-    if value is not None and not value.isprintable():
-        raise click.BadParameter(
-            "the token has a line break, or another character that is no text."
-        )
-    return value
 
 
 def run(work: Coroutine[Any, Any, int]) -> None:

@@ -45,6 +45,7 @@ _ENDS = {"done": remote.DONE, "failed": remote.FAILED, "cancelled": remote.FAILE
 @click.option(
     "--idempotency-key",
     metavar="KEY",
+    callback=remote.header_text("key"),
     help="A key of your own for this job: submitted again with the same key, it stays one job.",
 )
 @click.option(

@@ -85,7 +85,11 @@ def _condition(flag: str, text: str) -> Callable[[Callable[..., None]], Callable
     "--busy-rate", "Share in which code sleeps in the engine, so that all instances wait for it."
 )
 @click.option(
-    "--label", default="Robot", metavar="TEXT", help="Name of the robots, before their number."
+    "--label",
+    default="Robot",
+    metavar="TEXT",
+    callback=remote.header_text("label"),
+    help="Name of the robots, before their number.",
 )
 @click.option(
     "--seed", type=int, metavar="NUMBER", help="Seed of the random numbers, to repeat a run."

@@ -139,6 +139,7 @@ async def test_submit_with_a_priority() -> None:
         (["1", "--url", "http://[::1/", "--topic", "roof"], 2, "Invalid IPv6 URL"),
         (["1", "--url", "http://bar..example/"], 2, "label empty or too long"),
         (["1", "--token", "from-windows\r"], 2, "the token has a line break"),
+        (["1", "--idempotency-key", "table 7\n"], 2, "the key has a line break"),
         (["--file", "/no/such/file"], 2, "No such file"),
     ],
 )

@@ -160,6 +160,7 @@ async def test_work_waits_for_the_dispatcher() -> None:
         (["--channel", "post"], "is not one of"),
         (["bar.example"], "does not begin with http:// or https://"),
         (["http://bar.example/?token=from-windows%0D"], "the token has a line break"),
+        (["--label", "Ada\nLovelace"], "the label has a line break"),
     ],
 )
 def test_work_refuses_wrong_usage(arguments: list[str], words: str) -> None:
