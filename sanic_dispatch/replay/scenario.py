@@ -57,8 +57,10 @@ class Scenario:
             if name not in names and name not in self.added:
                 known = ", ".join(names[:10]) or "there were none"
                 raise UnusableReplay(f"there was no robot {name!r}; there were: {known}")
-        if -self.robots >= len(names):
-            count = len(names)
+        count = len(names)
+        if not (count or self.added):
+            raise UnusableReplay("there was no robot")
+        if -self.robots >= count:
             raise UnusableReplay(f"--robots {self.robots}: there were {count}, and one has to stay")
 
     @property

@@ -329,6 +329,17 @@ async def test_asking_a_running_dispatcher(folder: Path, tmp_path: Path) -> None
     assert "(401)" in refused.stderr
 
 
+@pytest.mark.parametrize("words", [("estimates",), ("replay",), ("replay", "--robots", "-1")])
+async def test_an_evening_without_robots(words: tuple[str, ...]) -> None:
+    """The line names no option that was not given, and that one command does not have."""
+    async with running_service(operator_tokens=("operator-token",)) as service:
+        await service.submit(1)
+        address = ("--url", service.base_url, "--token", "operator-token")
+        done = await asyncio.to_thread(CliRunner().invoke, cli, [*words, *address])
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == "sanic-dispatch: there was no robot"
+
+
 async def test_no_secrets_in_a_recording(evening: BarEvening) -> None:
     """Neither ids of jobs and requests nor callbacks; they can still be told apart."""
     events = [each.event for each in evening.log()][:200]
