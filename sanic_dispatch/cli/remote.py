@@ -85,10 +85,12 @@ def base_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 def run(work: Coroutine[Any, Any, int]) -> None:
     """Run it and exit with its code; print an error of the dispatcher as one line."""
-    from sanic_dispatch.client import ServiceError, Unreachable
+    from sanic_dispatch.client import BadAddress, ServiceError, Unreachable
 
     try:
         code = asyncio.run(work)
+    except BadAddress as error:
+        code = _say(error, USAGE)
     except ServiceError as error:
         code = _say(error, FAILED)
     except Unreachable as error:

@@ -15,13 +15,20 @@ Methods raise ServiceError if the service refuses a request, and Unreachable wit
 
 from __future__ import annotations
 
-from sanic_dispatch.client.answers import JobStatus, ServiceError, Submitted, Unreachable
+from sanic_dispatch.client.answers import (
+    BadAddress,
+    JobStatus,
+    ServiceError,
+    Submitted,
+    Unreachable,
+)
 from sanic_dispatch.client.channel import Lost, ViewState, reduce
 from sanic_dispatch.client.dispatch_client import DispatchClient
 from sanic_dispatch.client.websocket_worker import WebsocketWorker as Worker
 from sanic_dispatch.client.websocket_worker import WorkerJob
 
 __all__ = [
+    "BadAddress",
     "DispatchClient",
     "JobStatus",
     "Lost",

@@ -28,6 +28,10 @@ class Unreachable(Exception):
     """There was no answer; the request may or may not have had an effect."""
 
 
+class BadAddress(ValueError):
+    """The address of the service cannot be used; nothing was sent."""
+
+
 class Submitted(NamedTuple):
     """A submitted job; ``position`` is None if a worker has it already.
 

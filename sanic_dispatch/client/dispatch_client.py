@@ -13,6 +13,7 @@ import ujson
 from yarl import URL
 
 from sanic_dispatch.client.answers import (
+    BadAddress,
     JobStatus,
     Submitted,
     Unreachable,
@@ -54,8 +55,8 @@ class DispatchClient:
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """Raises ValueError if the URL is not http or https."""
-        self.base_url = parse_base_url(base_url)
+        """Raises BadAddress, as ``parse_base_url``."""
+        self.base_url = parse_base_url(base_url, token)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._watchdog_s = watchdog_s
@@ -241,11 +242,16 @@ class DispatchClient:
         return self.base_url.joinpath(*path).with_query(query)
 
 
-def parse_base_url(url: str) -> URL:
-    """Parse a service's base URL, and drop query and fragment. Raises ValueError."""
+def parse_base_url(url: str, token: str | None = None) -> URL:
+    """Parse a service's base URL, and drop query and fragment. Raises BadAddress.
+
+    A request has one Authorization header: for the token, or for a user name in the URL.
+    """
     base = URL(url)
     if base.scheme not in ("http", "https") or not base.host:
-        raise ValueError(f"{url!r} is not an http or https address")
+        raise BadAddress(f"{url!r} is not an http or https address")
+    if token and (base.user or base.password):
+        raise BadAddress("a user name in the URL, and a token: only one of them can be sent")
     return base.with_query(None).with_fragment(None)
 
 

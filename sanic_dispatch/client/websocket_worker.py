@@ -142,12 +142,12 @@ class WebsocketWorker:
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """Raises ValueError if the URL is not http or https."""
+        """Raises BadAddress if the URL is not http or https, or has a user name beside a token."""
         self._clock = clock or SystemClock()
         self._random = rng or random.Random()  # noqa: S311 - no secret
         self._registration = _registration(name, label, match, exclude)
         self._channel = WorkChannel(
-            parse_base_url(url) / "work",
+            parse_base_url(url, token) / "work",
             {"Authorization": f"Bearer {token}"} if token else {},
             self._take,
             self._last_word,

@@ -140,6 +140,7 @@ async def test_submit_with_a_priority() -> None:
         (["1", "--url", "http://bar..example/"], 2, "label empty or too long"),
         (["1", "--token", "from-windows\r"], 2, "the token has a line break"),
         (["1", "--idempotency-key", "table 7\n"], 2, "the key has a line break"),
+        (["1", "--url", "http://ada:pw@bar.example/", "--token", "t"], 2, "a user name in the URL"),
         (["--file", "/no/such/file"], 2, "No such file"),
     ],
 )

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from sanic_dispatch.client import (
+    BadAddress,
     DispatchClient,
     JobStatus,
     ServiceError,
     Submitted,
     Unreachable,
+    Worker,
 )
 from tests.client.conftest import TOKEN
 from tests.support.server import free_port
@@ -87,6 +91,16 @@ def test_malformed_addresses(url: str) -> None:
     """Only http and https URLs are accepted."""
     with pytest.raises(ValueError, match="not an http or https address"):
         DispatchClient(url)
+
+
+async def test_a_user_name_and_a_token() -> None:
+    """Both would be the header Authorization: a URL has a user name, or there is a token."""
+    url = "http://ada:pw@bar.example/"
+    makers: list[Any] = [DispatchClient, partial(Worker, name="Robot-1")]
+    for make in makers:
+        with pytest.raises(BadAddress, match="only one of them"):
+            make(url, token=TOKEN)
+        make(url)
 
 
 async def test_not_open() -> None:
