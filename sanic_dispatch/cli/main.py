@@ -15,6 +15,7 @@ from sanic_dispatch.cli.estimates_command import estimates
 from sanic_dispatch.cli.event_commands import events, export_log, stats
 from sanic_dispatch.cli.job_history import history
 from sanic_dispatch.cli.make_backup import backup
+from sanic_dispatch.cli.remote import INTERRUPTED
 from sanic_dispatch.cli.replay_command import replay
 from sanic_dispatch.cli.serve import demo, serve
 from sanic_dispatch.cli.show_config import show_config
@@ -58,9 +59,11 @@ class Commands(click.Group):
     """All commands; prints a StartError as one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; on a StartError, exit with its exit code."""
+        """Run the command; on a StartError and on Ctrl-C, exit with the exit code of that."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would exit with 1
+            ctx.exit(INTERRUPTED)
         except StartError as error:
             click.echo(f"sanic-dispatch: {printable(str(error))}", err=True)
             ctx.exit(error.exit_code)

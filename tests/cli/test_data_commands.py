@@ -9,9 +9,11 @@ import pty
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sanic_dispatch.cli import data_commands
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
 from sanic_dispatch.storage.data_folder import LOCK, DataFolder
@@ -109,6 +111,17 @@ async def test_errors_are_one_line(tmp_path: Path) -> None:
     reason = "nothing was stored, the export is not whole: line 1: 'workers' is missing"
     assert done.err == f"sanic-dispatch: {reason}\n"
     assert names_in(tmp_path) == set()
+
+
+async def test_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends a long import, without a word, with the exit code of all commands."""
+
+    def press_ctrl_c(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data_commands, "_read", press_ctrl_c)
+    done = await run_here("import", "--data-dir", str(tmp_path))
+    assert (done.code, done.out, done.err) == (130, "", "")
 
 
 async def test_check_counts(tmp_path: Path) -> None:
