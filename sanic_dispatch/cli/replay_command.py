@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import click
 
 from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.ctl import json_of
+from sanic_dispatch.cli.number_range import NumberRange
 from sanic_dispatch.cli.recorded_evening import SOURCE, evening_of
 from sanic_dispatch.cli.recorded_evening import parsed as parsed_by
 from sanic_dispatch.core.json_pointer import steps_of
@@ -46,13 +46,6 @@ def _pointer(text: str) -> str:
     return text
 
 
-def _finite(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
-    """Return the number. Raises BadParameter for NaN, which is in every range."""
-    if isnan(value):
-        raise click.BadParameter(f"'{value}' is no number.")
-    return value
-
-
 def _rules(_ctx: click.Context, _param: click.Parameter, given: Sequence[str]) -> dict[str, str]:
     """Return the rules by robot. Raises BadParameter."""
     conditions: dict[str, list[tuple[str, str]]] = {}
@@ -78,9 +71,8 @@ _WHAT_IF = [
     ),
     click.Option(
         ["--slower"],
-        type=click.FloatRange(0.01, 100.0),
+        type=NumberRange(0.01, 100.0),
         default=1.0,
-        callback=_finite,
         metavar="FACTOR",
         help="All robots take FACTOR times as long: 1.3, or 0.8.",
     ),

@@ -12,6 +12,7 @@ import click
 
 from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.env_option import PREFIX
+from sanic_dispatch.cli.number_range import NumberRange
 from sanic_dispatch.cli.topic_option import topic_option
 from sanic_dispatch.core.rules import normal_form
 from sanic_dispatch.errors import InvalidMatch
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.25
 
-_SHARE = click.FloatRange(0, 1)
+_SHARE = NumberRange(0, 1)
 
 
 def _rate(flag: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -50,7 +51,7 @@ def _condition(flag: str, text: str) -> Callable[[Callable[..., None]], Callable
 @click.option(
     "--seconds",
     "-s",
-    type=click.FloatRange(0.001),
+    type=NumberRange(0.001),
     default=5.0,
     metavar="SECONDS",
     help="How long a robot takes for an order.",

@@ -153,6 +153,8 @@ async def test_work_waits_for_the_dispatcher() -> None:
         (["--fail-rate", "1.1"], "is not in the range 0<=x<=1"),
         (["--fail-rate", "0.6", "--hang-rate", "0.6"], "together are more than 1"),
         (["--stop-rate", "0.6", "--kill-rate", "0.6"], "together are more than 1"),
+        (["--seconds", "nan"], "'nan' is no number"),
+        (["--stop-rate", "NaN"], "'nan' is no number"),
         (["--count", "0"], "is not in the range"),
         (["--match", "mojito"], "'mojito' is not like drink=mojito"),
         (["--not", "=x"], "not. names no member"),
