@@ -34,6 +34,7 @@ from sanic_dispatch.config.masking import mask_all, mask_url
 from sanic_dispatch.config.menu import check_menu
 from sanic_dispatch.config.origins import ANY, OPAQUE, check_origins
 from sanic_dispatch.config.public_url import (
+    MAX_URL_CHARS,
     check_advertised_url,
     check_contact,
     check_public_url,
@@ -812,8 +813,13 @@ class Settings:
         is below that of the service. Raises SettingsError.
         """
         defaults: dict[str, Any] = {"title": "", "listed": True, "topics": {}, "webhooks": ()}
-        if self.public_url:
+        if self.public_url and "public_url" not in own:
             defaults["public_url"] = url_below(self.public_url, f"{TOPICS_FOLDER}/{name}/")
+            if len(defaults["public_url"]) > MAX_URL_CHARS:
+                raise SettingsError(
+                    f"topic {name}: below --public-url its own would have over {MAX_URL_CHARS} "
+                    "characters: give it one in its section"
+                )
         own = {"topic": name, **defaults} | dict(own)
         if "mode" in own:
             mode = own.pop("mode")

@@ -257,6 +257,17 @@ def test_what_a_topic_inherits(tmp_path):
     assert (roof.needs_data_dir, cellar.needs_data_dir) == (True, False)
 
 
+def test_a_public_url_that_is_too_long_for_a_topic():
+    """The line says so, and does not repeat the URL; a topic with one of its own needs none."""
+    url = f"https://bar.example/?token={'a' * 256}"
+    own = {"public_url": "https://roof.example/"}
+    service = Settings.of(mode=Mode.IN_MEMORY, public_url=url, topics={"r" * 63: own})
+    assert service.public_url == url
+    with pytest.raises(SettingsError, match="its own would have over 300 characters") as caught:
+        Settings.of(mode=Mode.IN_MEMORY, public_url=url, topics={"r" * 63: {}})
+    assert "aaa" not in str(caught.value)
+
+
 def test_the_port_of_all_topics():
     """A topic is at the port of its service, also if that took any free one."""
     service = Settings.of(mode=Mode.IN_MEMORY, port=0, topic_names=("roof",)).with_port(8080)
