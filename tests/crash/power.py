@@ -18,6 +18,7 @@ from tests.crash.strace import FILES
 
 NAMES = ("jobs.json", "workers.json", "dispatch.json")
 CALLS = "openat,write,writev,pwrite64,ftruncate,fsync,fdatasync,rename,unlink,close"
+SYNCS = ("fsync", "fdatasync")
 
 MAX_STRING_BYTES = 64 * 2**20
 
@@ -88,6 +89,22 @@ class _Open:
     at: int = 0
 
 
+class _Step(NamedTuple):
+    """The beginning or the end of a call, and the method of Disk for it."""
+
+    at_s: float
+    method: str
+    call: Call
+
+
+def _steps(calls: Iterable[Call]) -> Iterator[_Step]:
+    """Yield what calls do: at their ends, but a descriptor is free once its close has begun."""
+    for call in calls:
+        if call.name in SYNCS:
+            yield _Step(call.began_s, "begin_sync", call)
+        yield _Step(call.began_s if call.name == "close" else call.ended_s, call.name, call)
+
+
 class Disk:
     """A folder, as the kernel shows it and as the disk has it."""
 
@@ -96,15 +113,17 @@ class Disk:
         self.names: dict[bytes, Inode] = {}
         self.synced_names: dict[bytes, Inode] = {}
         self._open: dict[int, _Open] = {}
-        self._calls = iter(calls)
-        self._next = next(self._calls, None)
+        self._syncing: dict[Call, bytes | dict[bytes, Inode]] = {}
+        """What there was when a sync began; what is written meanwhile need not be in it."""
+        self._steps = iter(sorted(_steps(calls)))
+        self._next = next(self._steps, None)
 
     def run_until(self, at_s: float) -> None:
-        """Apply the calls that had ended by ``at_s``."""
-        while self._next is not None and self._next.ended_s <= at_s:
+        """Apply what had happened by ``at_s``, whatever other threads were still waiting for."""
+        while self._next is not None and self._next.at_s <= at_s:
             # One method per call in CALLS, by its name.
-            getattr(self, f"_{self._next.name}")(self._next)
-            self._next = next(self._calls, None)
+            getattr(self, f"_{self._next.method}")(self._next.call)
+            self._next = next(self._steps, None)
 
     def files_after_cut(self, *, renames_survive: bool) -> dict[str, bytes]:
         """Return name and content of each file after a power cut.
@@ -140,12 +159,16 @@ class Disk:
         size = call.last_number
         inode.content[:] = inode.content[:size].ljust(size, b"\0")
 
-    def _fsync(self, call: Call) -> None:
+    def _begin_sync(self, call: Call) -> None:
         inode = self._file(call).inode
-        if inode is None:
-            self.synced_names = dict(self.names)
-        else:
-            inode.synced = bytes(inode.content)
+        self._syncing[call] = dict(self.names) if inode is None else bytes(inode.content)
+
+    def _fsync(self, call: Call) -> None:
+        inode, synced = self._file(call).inode, self._syncing.pop(call)
+        if isinstance(synced, dict):
+            self.synced_names = synced
+        elif inode is not None:
+            inode.synced = synced
 
     _fdatasync = _fsync
 

@@ -104,3 +104,36 @@ async def test_without_fsync_a_power_cut_loses_jobs(mode: Mode, tmp_path: Path) 
     """Control: without fsync the simulation finds lost jobs."""
     calls, orders = await traced_run(tmp_path, mode, "off")
     assert await lost_by_cuts(tmp_path, mode, calls, orders)
+
+
+def test_a_long_sync_holds_up_no_other_file(tmp_path: Path) -> None:
+    """Control: a call counts from its end, and a sync is of what was there when it began."""
+    slow, quick = tmp_path / "slow", tmp_path / "quick"
+    calls = [
+        call(1.0, 1.1, "openat", "AT_FDCWD", slow, result=3),
+        call(1.2, 1.3, "write", 3, "old", result=3),
+        call(2.0, 9.0, "fdatasync", 3),
+        call(3.0, 3.1, "openat", "AT_FDCWD", quick, result=4),
+        call(3.2, 3.3, "write", 3, "new", result=3),
+        call(3.2, 3.3, "write", 4, "all", result=3),
+        call(3.4, 3.5, "fdatasync", 4),
+    ]
+    disk = Disk(tmp_path, calls)
+    disk.run_until(4.0)
+    assert disk.files_after_cut(renames_survive=True) == {"slow": b"", "quick": b"all"}
+    disk.run_until(9.0)
+    assert disk.files_after_cut(renames_survive=True) == {"slow": b"old", "quick": b"all"}
+
+
+def call(began_s: float, ended_s: float, name: str, *arguments: object, result: int = 0) -> Call:
+    """Return a call as it is read from a trace."""
+    shown = [
+        str(each) if isinstance(each, int) or each == "AT_FDCWD" else f'"{escaped(str(each))}"'
+        for each in arguments
+    ]
+    return Call(began_s, ended_s, name, ", ".join(shown), result)
+
+
+def escaped(text: str) -> str:
+    """Return a text as ``strace -xx`` shows it."""
+    return "".join(f"\\x{byte:02x}" for byte in text.encode())
