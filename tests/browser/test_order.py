@@ -45,6 +45,8 @@ GAP_PX = """() => {
         (id) => document.getElementById(id).getBoundingClientRect());
     return logo.left - number.right;
 }"""
+OLDER_SAFARI = "delete Element.prototype.checkVisibility"
+"""Safari has had it since 17.4; some phones get no newer one than 16."""
 LINKS = {"margarita": "Margarita", "Cuba Libre": "Cuba Libre", "espresso": "Espresso"}
 
 
@@ -78,6 +80,21 @@ async def test_five_orders_reach_the_right_robots_in_order(bar: Bar, visitors: V
         await phone.shows("done")
     await expect(phone.page).to_have_title("Ready! · #5 · Robot Bar")
     assert await phone.colour() == READY
+
+
+async def test_an_older_phone(bar: Bar, visitors: Visitors) -> None:
+    """The order is followed, and the focus stays on the ticket when a button goes."""
+    phone = await visitors.newcomer()
+    await phone.page.add_init_script(OLDER_SAFARI)
+    await phone.open()
+    await phone.place()
+    await phone.shows("waiting")
+    await phone.button("Cancel").focus()
+    robot = bar.begin()
+    await phone.shows("assigned")
+    await expect(phone.headline).to_be_focused()
+    robot.finish()
+    await phone.shows("done")
 
 
 async def test_two_phones_each_follow_their_own_order(bar: Bar, visitors: Visitors) -> None:

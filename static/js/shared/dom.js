@@ -16,7 +16,7 @@ export function say(node, text) {
 /** Whether nothing visible has the focus: the element that had it was removed or hidden. */
 export function isFocusLost() {
   const active = document.activeElement;
-  return !active || active === document.body || !active.checkVisibility();
+  return !active || active === document.body || !active.getClientRects().length;
 }
 
 /** Set a picture unless it is there already: it would be loaded again. */
