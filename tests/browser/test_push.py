@@ -51,6 +51,8 @@ KEY = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZG
 NO_PUSH_SERVICE = """PushManager.prototype.subscribe = async () => {
     throw new DOMException('Registration failed - push service error', 'AbortError');
 };"""
+OLDER_SAFARI = "delete Response.json"
+"""Safari has had Web Push since 16.4, and this since 17."""
 A_SILENT_PUSH_SERVICE = "PushManager.prototype.subscribe = () => new Promise(() => {});"
 """Chromium tries for minutes where a firewall drops what it sends."""
 
@@ -163,11 +165,13 @@ async def test_a_click_opens_the_order_if_no_page_is_open(bar: Bar, visitors: Vi
 # ---- subscriptions
 
 
+@pytest.mark.parametrize("script", ["", OLDER_SAFARI], ids=["now", "older"])
 async def test_a_browser_subscribes_once(
-    bar: Bar, visitors: Visitors, push_service: Receiver
+    bar: Bar, visitors: Visitors, push_service: Receiver, script: str
 ) -> None:
     """The next order is told without a question, to the same subscription."""
     customer = await Subscriber.come(visitors, push_service)
+    await customer.phone.page.add_init_script(script)
     phone = await customer.phone.open()
     await phone.place()
     assert bar.proxy.count("GET /push/key") == 0

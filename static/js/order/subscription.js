@@ -54,5 +54,5 @@ export async function ordersTold() {
 
 /** Note which orders these are, where the service worker can read it. */
 export async function noteOrdersTold(orders) {
-  await (await caches.open(CACHE)).put(LIST, Response.json(orders));
+  await (await caches.open(CACHE)).put(LIST, new Response(JSON.stringify(orders)));
 }
