@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.pages import OrderPage
+from tests.browser.pages import OrderPage, hold_back
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
+
+NO_ROOM = """() => {
+    Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); };
+}"""
+NEXT_STORAGE_EVENT = """() => new Promise((resolve) => {
+    addEventListener('storage', () => resolve(), { once: true });
+})"""
 
 
 @pytest.fixture(autouse=True)
@@ -174,6 +183,25 @@ async def test_discarding_in_one_tab_discards_in_all(bar: Bar, visitors: Visitor
     await other.page.reload()
     await expect(other.submit).to_be_visible()
     assert await bar.orders() == {}
+
+
+async def test_an_order_for_which_the_browser_has_no_room(bar: Bar, visitors: Visitors) -> None:
+    """It is sent all the same, also if another tab stores something meanwhile."""
+    phone = await visitors.phone()
+    await phone.place()
+    await phone.button("Order another").click()
+    answered = await hold_back(phone.page, "**/submit-job")
+    await phone.page.evaluate(NO_ROOM)
+    await phone.order("Lemonade")
+    await phone.shows("sending")
+    other = await phone.page.context.new_page()
+    await other.goto(phone.base_url + "menu")
+    stored = asyncio.create_task(phone.page.evaluate(NEXT_STORAGE_EVENT))
+    while not stored.done():
+        await other.evaluate("localStorage.setItem('another', Math.random())")
+    answered.set()
+    await phone.shows("waiting")
+    await expect(phone.number).to_have_text("2")
 
 
 async def test_a_lost_answer_gives_one_order(bar: Bar, visitors: Visitors) -> None:
