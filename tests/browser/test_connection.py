@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import expect
@@ -11,6 +12,8 @@ from tests.browser.pages import OrderPage, hold_back
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
+NO_ANSWER = "() => { self.WebSocket = class { close() {} }; }"
+"""As of a network that has gone: connections neither open nor fail."""
 NO_ROOM = """() => {
     Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); };
 }"""
@@ -57,6 +60,21 @@ async def test_a_disconnected_page_shows_a_banner(bar: Bar, visitors: Visitors) 
     await phone.page.clock.fast_forward(15_000)
     await expect(phone.banner).to_be_hidden()
     await expect(phone.ticket).to_have_attribute("data-stale", "false")
+
+
+async def test_a_phone_wakes_up_without_a_network(bar: Bar, visitors: Visitors) -> None:
+    """What it showed before is old: two seconds later the page says so."""
+    phone = await visitors.newcomer()
+    await phone.page.clock.install()
+    await phone.open()
+    await phone.place()
+    await phone.shows("waiting")
+    await phone.page.evaluate(NO_ANSWER)
+    await phone.page.clock.set_system_time(datetime.now(UTC) + timedelta(minutes=1))
+    await phone.page.evaluate("dispatchEvent(new Event('visibilitychange'))")
+    await phone.page.clock.run_for(2_000)
+    await expect(phone.banner).to_have_text("Connection lost. Reconnecting…")
+    await expect(phone.ticket).to_have_attribute("data-stale", "true")
 
 
 async def test_event_stream_where_websockets_are_refused(bar: Bar, visitors: Visitors) -> None:

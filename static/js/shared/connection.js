@@ -142,6 +142,7 @@ export class Connection {
     const quiet = Date.now() - this.#heardAt > HEARTBEAT_MS;
     if (document.hidden || !(quiet || type === 'online')) return;
     this.#hangUp();
+    if (this.status === 'live') this.#away();
     this.#connect();
   }
 
