@@ -26,6 +26,13 @@ IS_KEPT_ANEW = f"""async (old) => {{
     const kept = await ({KEPT_PAGES})();
     return kept.length === 1 && kept[0] !== old;
 }}"""
+KEEP_AS_OF_TOMORROW = """async ([name]) => {
+    const later = name.replace(/\\d+$/, (now) => Number(now) + 86_400_000);
+    const [from, to] = await Promise.all([name, later].map((one) => caches.open(one)));
+    for (const request of await from.keys()) await to.put(request, await from.match(request));
+    await caches.delete(name);
+    return later;
+}"""
 IS_SETTLED = "navigator.serviceWorker.ready.then((one) => !one.installing && !one.waiting)"
 CONTROLLER = "navigator.serviceWorker.controller?.scriptURL"
 
@@ -201,6 +208,15 @@ async def test_a_kept_page_is_not_kept_again(bar: Bar, visitors: Visitors) -> No
     await phone.page.evaluate("navigator.serviceWorker.controller.postMessage({ keep: [] })")
     await asyncio.sleep(1.0)
     assert await phone.page.evaluate(KEPT_PAGES) == kept
+
+
+async def test_a_phone_whose_clock_was_set_back(visitors: Visitors) -> None:
+    """What is kept from then on replaces what the wrong clock called later."""
+    phone = await visitors.phone()
+    await is_kept(phone.page)
+    old = await phone.page.evaluate(KEEP_AS_OF_TOMORROW, await phone.page.evaluate(KEPT_PAGES))
+    await phone.page.reload()
+    await eventually(lambda: phone.page.evaluate(IS_KEPT_ANEW, old))
 
 
 async def test_other_pages_are_left_alone(bar: Bar, visitors: Visitors) -> None:

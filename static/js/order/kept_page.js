@@ -22,7 +22,9 @@ const names = async () => (await caches.keys()).filter((name) => name.startsWith
  * @param {string[]} loaded the addresses of what the page has just loaded: it is in the browser's own cache
  */
 export async function keepPage(loaded) {
-  const name = `${PREFIX}${Date.now()}`;
+  // Later than any other, also where the clock was set back: the latest is shown, and the others go.
+  const last = (await names()).at(-1)?.slice(PREFIX.length) ?? 0;
+  const name = `${PREFIX}${Math.max(Date.now(), Number(last) + 1)}`;
   const cache = await caches.open(name);
   const others = OTHERS.filter((url) => !loaded.includes(url.href));
   try {
