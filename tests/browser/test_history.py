@@ -24,6 +24,9 @@ SPANS = """async ([events, now]) => {
     return lanesOf(spansOf(events, now)).map((lane) => lane.map(shown));
 }"""
 
+OLDER_BROWSER = "delete URLSearchParams.prototype.size; delete Map.groupBy;"
+"""Browsers have had both since 2023: Safari since 17 and 17.4."""
+
 SAID_OF_ONE = """async (code) => {
     const load = async (folder) => (await import(`./js/${folder}/words/${code}.js`)).words;
     const [{ history, statistics }, { chart }] = [await load('history'), await load('monitor')];
@@ -67,6 +70,23 @@ async def test_an_orders_whole_way(bar: Bar, visitors: Visitors) -> None:
     await monitor.page.go_back()
     await expect(monitor.page.locator("#monitor")).to_be_visible()
     await expect(monitor.past).to_be_hidden()
+
+
+async def test_a_browser_of_2022(bar: Bar, visitors: Visitors) -> None:
+    """Questions have their arguments, and the answers are shown."""
+    evening = PastEvening(bar)
+    await evening.begins()
+    await evening.serve([])
+    monitor = await visitors.blank_desk()
+    await monitor.page.add_init_script(OLDER_BROWSER)
+    await monitor.open(visitors.OPERATORS_LINK)
+    await monitor.is_live()
+    await monitor.page.get_by_role("link", name="History", exact=True).click()
+    await expect(monitor.found).to_contain_text("No events")
+    await monitor.look_back("order?n=1")
+    await expect(monitor.steps).to_have_count(8)
+    await monitor.found.get_by_role("link", name="Robot Bert").first.click()
+    await expect(monitor.rows.first).to_be_visible()
 
 
 async def test_an_order_that_is_not_over(bar: Bar, visitors: Visitors) -> None:

@@ -36,9 +36,9 @@ export function draw(way, { n }, { now, orderOf }) {
     facts(summary(steps.at(-1), before, way.job)),
     bar(phasesOf(before)),
     el('p', { className: 'note', hidden: !isCut }, t('history.cut')),
-    ...[...Map.groupBy(steps, ({ t: at }) => dayOf(at))].flatMap(([day, its]) => [
+    ...[...new Set(steps.map(({ t: at }) => dayOf(at)))].flatMap((day) => [
       el('h3', {}, nameOfDay(day)),
-      el('ol', { className: 'way' }, ...its.map(item)),
+      el('ol', { className: 'way' }, ...steps.filter(({ t: at }) => dayOf(at) === day).map(item)),
     ]),
   )];
 }

@@ -72,10 +72,12 @@ export function within([begin, end], spans) {
  */
 export function lanesOf(spans) {
   const lanes = [];
-  for (const all of Map.groupBy(spans, ({ callback }) => callback).values()) {
+  const groups = new Map(spans.map(({ callback }) => [callback, []]));
+  for (const span of spans) groups.get(span.callback).push(span);
+  for (const all of groups.values()) {
     const free = lanes.find((lane) => lane.at(-1).to <= all[0].from);
     if (free) free.push(...all);
-    else lanes.push([...all]);
+    else lanes.push(all);
   }
   return lanes;
 }

@@ -6,8 +6,8 @@
  * @param {Object<string, string|number>} [args] empty ones are left out
  */
 export function addressOf(view, args = {}) {
-  const query = new URLSearchParams(Object.entries(args).filter(([, value]) => value !== ''));
-  return query.size ? `#${view}?${query}` : `#${view}`;
+  const query = String(new URLSearchParams(Object.entries(args).filter(([, value]) => value !== '')));
+  return query ? `#${view}?${query}` : `#${view}`;
 }
 
 /**

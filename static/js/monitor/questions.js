@@ -9,8 +9,8 @@ import { bearer, tokenOf } from '../shared/token.js';
  * @returns {Promise<object>} throws a Problem if the service refuses or cannot be reached
  */
 export async function askService(path, query = {}, timeout_ms = undefined) {
-  const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
+  const given = String(new URLSearchParams(Object.entries(query).filter(([, value]) => value !== '')));
   const headers = bearer(tokenOf('operator-token'));
-  const answer = await call(`operator/${path}${given.size ? `?${given}` : ''}`, { headers }, timeout_ms);
+  const answer = await call(`operator/${path}${given ? `?${given}` : ''}`, { headers }, timeout_ms);
   return answer.json().catch(() => { throw new Problem(0); });
 }
