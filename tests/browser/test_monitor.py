@@ -11,6 +11,7 @@ from playwright.async_api import WebSocket, expect
 from sanic_dispatch.config.menu import BUILT_IN
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import evidence
+from tests.browser.journeys import LONG_DRINK
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 from tests.support.server import eventually
@@ -19,6 +20,11 @@ MARKUP = "<img src=x onerror=alert(1)>"
 
 TOPS = """() => [...document.querySelectorAll('.tiles dt + dd')].map(
     (number) => Math.round(number.getBoundingClientRect().top))"""
+LINES = """(node) => {
+    const text = document.createRange();
+    text.selectNodeContents(node);
+    return text.getClientRects().length;
+}"""
 HOLD_IS_BESIDE = """() => {
     const [title, button] = ['log-title', 'hold'].map(
         (id) => document.getElementById(id).getBoundingClientRect());
@@ -268,6 +274,16 @@ async def test_numbers_stand_on_one_line(bar: Bar, visitors: Visitors) -> None:
             assert len(set(tops)) == 1, (query, width, tops)
             hold = await monitor.page.evaluate(HOLD_IS_BESIDE)
             assert hold, (query, width)
+
+
+async def test_a_name_is_not_broken(bar: Bar, visitors: Visitors) -> None:
+    """Beside the long name of a drink, and what that needs, there is room for a first name."""
+    await bar.robot("Robot Ada", "match.drink=mojito")
+    await bar.order("Barbara", drink=LONG_DRINK)
+    monitor = await visitors.operator()
+    await expect(monitor.orders).to_contain_text("no robot here makes it")
+    name = monitor.page.get_by_role("cell", name="Barbara", exact=True)
+    assert await name.evaluate(LINES) == 1
 
 
 async def test_events_can_be_filtered(bar: Bar, visitors: Visitors) -> None:
