@@ -45,6 +45,14 @@ GAP_PX = """() => {
         (id) => document.getElementById(id).getBoundingClientRect());
     return logo.left - number.right;
 }"""
+BROKEN_WORDS = r"""() => [...document.querySelectorAll('#queue-list span')]
+    .flatMap(({ firstChild }) => [...firstChild.data.matchAll(/\S+/g)].map((word) => {
+        const range = document.createRange();
+        range.setStart(firstChild, word.index);
+        range.setEnd(firstChild, word.index + word[0].length);
+        return [word[0], range.getClientRects().length];
+    }))
+    .filter(([, lines]) => lines > 1)"""
 OLDER_SAFARI = "delete Element.prototype.checkVisibility"
 """Safari has had it since 17.4; some phones get no newer one than 16."""
 LINKS = {"margarita": "Margarita", "Cuba Libre": "Cuba Libre", "espresso": "Espresso"}
@@ -416,6 +424,18 @@ async def test_a_number_never_meets_the_logo(bar: Bar, visitors: Visitors, count
     await phone.place()
     await phone.page.evaluate(OTHER_NUMBER, count)
     assert await phone.page.evaluate(GAP_PX) >= 0
+
+
+async def test_the_queue_in_large_letters(bar: Bar, visitors: Visitors) -> None:
+    """No word is broken where letters are twice as large."""
+    await bar.robot()
+    phone = await visitors.phone()
+    await phone.place("Virgin Colada")
+    await phone.shows("assigned")
+    await phone.page.evaluate("document.documentElement.style.fontSize = '200%'")
+    await phone.queue.locator("summary").click()
+    await expect(phone.queue).to_contain_text("Virgin Colada")
+    assert await phone.page.evaluate(BROKEN_WORDS) == []
 
 
 async def test_a_choice_is_seen_in_forced_colours(visitors: Visitors) -> None:
