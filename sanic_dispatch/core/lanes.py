@@ -19,6 +19,8 @@ Rank = tuple[float, ...]
 
 _place_alone = attrgetter("place")
 
+_ticket = attrgetter("ticket")
+
 place_of = attrgetter("place", "ticket")
 """What orders jobs by arrival; a job that was moved and put back may have the place of another."""
 
@@ -34,6 +36,9 @@ class Lane(Protocol):
 
     def first(self) -> tuple[Rank, Job]:
         """Return the first job, and its rank."""
+
+    def oldest(self) -> Job:
+        """Return the job that came first."""
 
     def before(self, rank: Rank) -> int:
         """Return how many jobs have a lower rank."""
@@ -73,7 +78,7 @@ class ArrivalLane:
 
     def add_all(self, jobs: Iterable[Job]) -> None:
         """Add many jobs at once: four times as fast as one by one."""
-        by_ticket = sorted(chain(self._jobs, jobs), key=attrgetter("ticket"))
+        by_ticket = sorted(chain(self._jobs, jobs), key=_ticket)
         self._jobs = SortedKeyList(by_ticket, key=_place_alone)  # which is a stable sort
         self._highest = max(self._highest, self._jobs[-1].place)
 
@@ -86,6 +91,14 @@ class ArrivalLane:
     def first(self) -> tuple[Rank, Job]:
         job: Job = next(iter(self._jobs))
         return place_of(job), job
+
+    def oldest(self) -> Job:
+        oldest: Job = next(iter(self._jobs))
+        for job in self._jobs:
+            oldest = min(oldest, job, key=_ticket)
+            if job.place >= job.ticket:  # those after it were not moved either
+                break
+        return oldest
 
     def rank_of(self, job: Job, _: str) -> Rank:
         return place_of(job)
@@ -181,6 +194,9 @@ class FairLane:
     def first(self) -> tuple[Rank, Job]:
         key = self._customers[0]
         return (0, *key[:-1]), self._jobs[key[-1]][0]
+
+    def oldest(self) -> Job:
+        return min((jobs[0] for jobs in self._jobs.values()), key=_ticket)
 
     def rank_of(self, job: Job, customer: str) -> Rank:
         number = bisect_left(self._jobs[customer], place_of(job), key=place_of)

@@ -21,7 +21,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, KeysView, Set
 from heapq import heappop, heappush, merge
 from itertools import count
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from sanic_dispatch.core.groups import Group, Head, Heads
@@ -180,6 +180,11 @@ class Line:
         """Return the first job."""
         head = self._all.first()
         return head.job if head else None
+
+    def oldest(self) -> Job | None:
+        """Return the job that came first. Takes O(customers) where they take turns."""
+        lanes = (lane for group in self._all.groups for lane in group.lanes.values())
+        return min((lane.oldest() for lane in lanes), key=attrgetter("ticket"), default=None)
 
     def head_for(self, rule: str) -> Head | None:
         """Return the first job that a rule admits; none while the rule is still being matched."""

@@ -7,7 +7,8 @@ from itertools import permutations
 import pytest
 
 from sanic_dispatch.core.job import Job
-from sanic_dispatch.core.lanes import ArrivalLane, place_of
+from sanic_dispatch.core.lanes import ArrivalLane, FairLane, place_of
+from sanic_dispatch.core.rules import ANYTHING
 
 AT = "2024-11-24T01:39:00.500000Z"
 
@@ -36,6 +37,21 @@ def test_jobs_of_one_place_are_in_the_order_of_their_tickets(at_once: bool) -> N
         assert list(lane) == IN_ORDER
         assert [lane.before(lane.rank_of(job, "")) for job in IN_ORDER] == list(range(len(JOBS)))
         assert [rank for rank, _ in lane.ranked()] == [place_of(job) for job in IN_ORDER]
+
+
+def test_the_oldest_job_of_a_lane() -> None:
+    """By arrival it is the first one, or one that was moved; with turns it is anyone's."""
+    arrival, fair = ArrivalLane(), FairLane({"Bert": {ANYTHING: 7}}, frozenset())
+    for job in JOBS[1:]:
+        arrival.add(job, "")
+    assert arrival.oldest() == JOBS[1]
+    arrival.add(JOBS[0], "")
+    assert arrival.oldest() == JOBS[0]
+    unmoved = [job._replace(place=job.ticket) for job in JOBS]
+    for job, customer in zip(unmoved, ("Bert", "Ada", "Bert", "Cleo", "Ada"), strict=True):
+        fair.add(job, customer)
+    assert fair.first()[1] == unmoved[1]
+    assert fair.oldest() == unmoved[0]
 
 
 def test_a_job_leaves_from_among_those_of_its_place() -> None:

@@ -380,16 +380,9 @@ def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
 
 
 def _oldest_age_s(projection: Projection, now_s: float) -> float:
-    """Return the age of the oldest waiting job.
-
-    Orders that were moved to the front come first; the first unmoved one is the oldest of its kind.
-    """
-    age_s = 0.0
-    for job in projection.line:
-        age_s = max(age_s, now_s - job.submitted_s)
-        if job.place == job.ticket:
-            break
-    return age_s
+    """Return the age of the oldest waiting job, which need not be the next one."""
+    job = projection.line.oldest()
+    return 0.0 if job is None else max(now_s - job.submitted_s, 0.0)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -8,10 +8,12 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import WSMsgType
 
+from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.observability.metrics import LoopLag
 from sanic_dispatch.simulation import Engine
@@ -22,6 +24,7 @@ from tests.support.story import FakeLoop
 from tests.support.tablet import tablet
 
 OPERATIONS = DOCS / "operations.md"
+STAFF = "token-of-an-operator"
 ROW = re.compile(r"^\| `((?:dispatch|process)_\w+)(?:\{(.*?)\})?` \| (\w+) \|", re.MULTILINE)
 
 
@@ -70,6 +73,35 @@ async def test_counts_and_times_of_jobs(service: Service, engine: Engine) -> Non
     changes = after.value("dispatch_commit_changes_sum", queue="both")
     assert changes >= after.value("dispatch_commit_duration_seconds_count", queue="both") > 0
     assert after.value("dispatch_storage_failing", queue="both") == 0
+
+
+class EarlierClock(SystemClock):
+    """A wall clock that can be set back."""
+
+    back_s = 0.0
+
+    def now_s(self) -> float:
+        return super().now_s() - self.back_s
+
+
+@pytest.mark.parametrize("settings", [{"priorities": True}, {"fair_by": "/name"}], ids=str)
+async def test_the_oldest_job_is_not_the_next(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its age counts, also where another comes before it by its priority, or by its turn."""
+    monkeypatch.setattr("sanic_dispatch.app.SystemClock", EarlierClock)
+    async with running_service(operator_tokens=(STAFF,), **settings) as service:
+        await service.submit({"name": "Ada"})
+        await register(service, "http://127.0.0.1:9/callbacks/1/")
+        monkeypatch.setattr(EarlierClock, "back_s", 600.0)
+        await service.submit({"name": "Ada"})
+        monkeypatch.undo()
+        headers = {"Authorization": f"Bearer {STAFF}", "Job-Priority": "0"}
+        await service.submit({"name": "Bert"}, **headers)
+        metrics = await scrape(service)
+        (next_job,) = service.app.ctx.hub.projection.first(1)
+    assert next_job.texts.name == "Bert"
+    assert metrics.value("dispatch_oldest_waiting_job_age_seconds") >= 600
 
 
 async def test_deliveries_by_outcome(service: Service) -> None:
