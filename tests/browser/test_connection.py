@@ -14,6 +14,10 @@ from tests.browser.visitors import Visitors
 
 NO_ANSWER = "() => { self.WebSocket = class { close() {} }; }"
 """As of a network that has gone: connections neither open nor fail."""
+KEEP_ORDERS = """async (ids) => {
+    const { saveOrder } = await import(new URL('js/order/order_store.js', document.baseURI));
+    ids.forEach((id, key) => saveOrder({ key, id, asked: Date.now() }));
+}"""
 NO_ROOM = """() => {
     Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); };
 }"""
@@ -89,6 +93,18 @@ async def test_event_stream_where_websockets_are_refused(bar: Bar, visitors: Vis
     await phone.shows("done")
     assert bar.proxy.count("GET /live") == 0
     assert bar.proxy.count(f"GET /state?order={await phone.order_id()}") >= 2
+
+
+async def test_many_orders_where_websockets_are_refused(bar: Bar, visitors: Visitors) -> None:
+    """All are followed, and leave a connection on which the next one is sent."""
+    bar.proxy.refuses_upgrades = True
+    phone = await visitors.phone()
+    await phone.page.evaluate(KEEP_ORDERS, await bar.order(*["Ada"] * 8))
+    await phone.open()
+    for tab in await phone.tabs.all():
+        await expect(tab).to_contain_text("Waiting", timeout=20_000)
+    await phone.button("Order another").click()
+    assert await phone.place() == 9
 
 
 async def test_a_proxy_that_finds_no_service(bar: Bar, visitors: Visitors) -> None:
