@@ -426,6 +426,19 @@ async def test_a_number_never_meets_the_logo(bar: Bar, visitors: Visitors, count
     assert await phone.page.evaluate(GAP_PX) >= 0
 
 
+async def test_the_queue_is_counted_as_it_is_listed(bar: Bar, visitors: Visitors) -> None:
+    """Also while nothing is said of the own order."""
+    await bar.robot()
+    phone = await visitors.phone()
+    await phone.place()
+    await phone.shows("assigned")
+    await phone.queue.locator("summary").click()
+    await expect(phone.queue.locator("li")).to_have_count(1)
+    await bar.order("Ann", "Ben")
+    await expect(phone.queue.locator("li")).to_have_count(3)
+    await expect(phone.page.locator("#queue-count")).to_have_text("2", timeout=2_000)
+
+
 async def test_the_queue_in_large_letters(bar: Bar, visitors: Visitors) -> None:
     """No word is broken where letters are twice as large."""
     await bar.robot()

@@ -22,7 +22,8 @@ export class QueueView {
     $('queue').hidden = !wanted;
     if (!wanted) $('queue').open = false;
     this.#own = tracked?.order.n;
-    say($('queue-count'), tracked?.bar?.waiting ?? '');
+    // The list is newer: an order is told of others only now and then.
+    if (!this.#board?.view.at) say($('queue-count'), tracked?.bar?.waiting ?? '');
   }
 
   #toggle() {
@@ -35,6 +36,7 @@ export class QueueView {
     if (!view.at) return;
     const { mixing, next, bar } = columns(view.entries);
     const orders = [...mixing, ...next];
+    say($('queue-count'), bar.waiting ?? '');
     const more = (bar.waiting ?? 0) - next.length;
     $('queue-list').replaceChildren(...orders.map((order) => this.#row(order)));
     say($('queue-more'), more > 0 ? t('more', more) : orders.length ? '' : t('nobody'));
