@@ -42,6 +42,9 @@ REGISTERING_S = 2 * PATIENCE_S
 """How long a registration is repeated whose client was answered 503, or has gone: it may have got a
 job, which has to go back."""
 
+ATTACH_AGAIN_S = 0.25
+"""How long to wait before a connection is attached again that could not be."""
+
 REPORT_AGAIN_S = 0.5
 """How long to wait before the owner is told again what became of an answer."""
 
@@ -216,7 +219,10 @@ async def _attach(context: Context, connection: str, take: TakeMessage) -> Calla
         message = _decode_message(value) if word == "told" else Message(MessageKind.LOST)
         if message.kind is MessageKind.LOST and stream is not None:
             stream.leave()  # else the connection would be lost again when the link ends
-        take(message)
+        if word == "error":  # that process has not loaded the topic yet, or does not own it
+            asyncio.get_running_loop().call_later(ATTACH_AGAIN_S, take, message)
+        else:
+            take(message)
 
     topic = context.settings.topic
     stream = await forwarder.follow(owner, topic, (_CONNECTION, connection), take_word)

@@ -36,7 +36,7 @@ from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import LOW_WATER_BYTES
 from sanic_dispatch.observability.request_id import begin
 from sanic_dispatch.web import calls, worker_messages
-from sanic_dispatch.web.calls import ask
+from sanic_dispatch.web.calls import ATTACH_AGAIN_S, ask
 from sanic_dispatch.web.context import Context
 from sanic_dispatch.web.holder_reports import failure_in, instructions_for, progress_in
 from sanic_dispatch.web.problems import document_of
@@ -57,9 +57,6 @@ PING_S = 5.0
 
 SILENCE_S = 10.0
 """After how long without a word, or without reading, a worker counts as gone."""
-
-ATTACH_AGAIN_S = 0.25
-"""How long to wait before a connection is attached again that could not be."""
 
 MAX_REASON_CHARS = 120
 """The reason of a close is at most 123 bytes."""

@@ -163,6 +163,40 @@ async def test_a_poll_goes_on_after_its_link_broke(two: Two) -> None:
     assert (await polling)[0] == 200
 
 
+async def test_an_owner_that_takes_long_to_load(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers at the other process are attached again at intervals, and then get their jobs."""
+    service, dispatcher = two.owner.app.ctx.sessions._service, two.owner.app.ctx.dispatcher
+    follow, load, has_loaded = service.follow, dispatcher.load, asyncio.Event()
+    attempts = 0
+
+    def count(*arguments: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        return follow(*arguments)
+
+    async def load_slowly() -> None:
+        await load()
+        await asyncio.sleep(1.0)
+        has_loaded.set()
+
+    async with tablet(two.other) as worker:
+        await worker.ok(register=TABLET)
+        polling = asyncio.create_task(
+            ask(two.other, "POST", "register-worker?wait=30", headers=SHELL)
+        )
+        await reached(two, "ws:tablet-1", "poll:shell-1")
+        monkeypatch.setattr(service, "follow", count)
+        monkeypatch.setattr(dispatcher, "load", load_slowly)
+        dispatcher._store.ownership.lose("Redis has lost it")
+        await has_loaded.wait()
+        await reached(two, "ws:tablet-1", "poll:shell-1")
+        assert attempts < 20
+        for number in (1, 2):
+            order(two.owner, number)
+        await worker.hear("job")
+        assert (await polling)[0] == 200
+
+
 @pytest.mark.parametrize("name", ["register", "accept", "progress", "done", "fail", "withdraw"])
 async def test_a_message_whose_reply_got_lost(two: Two, name: str) -> None:
     """It is carried out once, and answered."""

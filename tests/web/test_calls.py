@@ -89,8 +89,14 @@ class StreamingOwner:
 
 
 @pytest.mark.parametrize("word", ["told", "error"])
-async def test_a_connection_that_is_lost_leaves_its_stream(word: str) -> None:
-    """Nothing more comes: neither an end when the link breaks, nor anything to be kept for it."""
+async def test_a_connection_that_is_lost_leaves_its_stream(
+    monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """Nothing more comes: neither an end when the link breaks, nor anything to be kept for it.
+
+    One that was refused is told later, since it would be refused again.
+    """
+    monkeypatch.setattr(calls, "ATTACH_AGAIN_S", 0.01)
     owner, heard = StreamingOwner(), list[Message]()
     context = Context.__new__(Context)
     context.dispatcher = cast(Any, LosingDispatcher(is_elsewhere=True))
@@ -101,6 +107,9 @@ async def test_a_connection_that_is_lost_leaves_its_stream(word: str) -> None:
     lost = Message(MessageKind.LOST)
     owner.tell(word, json.loads(encode(lost)) if word == "told" else StandingBy("other"))
     assert owner.has_left
+    if word == "error":
+        assert not heard[1:]
+        await asyncio.sleep(0.05)
     assert heard[1:] == [lost]
 
 
