@@ -234,7 +234,7 @@ class RedisStore(Store):
         try:
             await self._commit(batch)
         except asyncio.CancelledError:
-            self._completion = asyncio.create_task(self._complete(batch))
+            self._completion = asyncio.create_task(self._complete(batch, self._token))
             self._completion.add_done_callback(self._forget_completion)
             raise
 
@@ -307,14 +307,16 @@ class RedisStore(Store):
 
     # ---- commit
 
-    async def _complete(self, batch: Batch) -> None:
-        """Retry a batch until its outcome is known."""
+    async def _complete(self, batch: Batch, token: str) -> None:
+        """Retry a batch until its outcome is known, or the topic is not owned under this token."""
         with suppress(StorageFailed, LostOwnership):
-            while True:
+            while self.ownership.token == token:
                 try:
-                    return await self._commit(batch)
+                    await self._commit(batch)
                 except OutcomeUnknown:
                     await asyncio.sleep(RETRY_S)
+                else:
+                    return
 
     def _forget_completion(self, _: asyncio.Task[None]) -> None:
         self._completion = None

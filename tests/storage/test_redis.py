@@ -474,6 +474,32 @@ async def test_a_commit_that_is_cancelled(opened: Open) -> None:
     assert (await store.load()).jobs == [job(1), job(2)]
 
 
+async def test_a_cancelled_commit_that_outlives_its_ownership(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not repeated in the next one, in place of the batch that has its number there."""
+    store = opened()
+    await store.load()
+    run, is_next_owner = store._client.run, asyncio.Event()
+
+    async def wait_in_vain(*_: Any) -> Any:
+        await is_next_owner.wait()
+        monkeypatch.setattr(store._client, "run", run)
+        raise OutcomeUnknown("Redis gave no answer")
+
+    monkeypatch.setattr(store._client, "run", wait_in_vain)
+    committing = asyncio.create_task(store.commit(batch(1, put(job(1)))))
+    await asyncio.sleep(0)
+    committing.cancel()
+    await asyncio.gather(committing, return_exceptions=True)
+    await asyncio.sleep(0)
+    await store.ownership.release()
+    assert await store.ownership.acquire(1.0)
+    is_next_owner.set()
+    await store.commit(batch(1, put(job(2))))
+    assert (await store.load()).jobs == [job(2)]
+
+
 # ---- Redis is full, read-only, gone, silent
 
 
