@@ -4,7 +4,8 @@ The process that forwards opens it at ``LINK_PATH`` of the other's URL. Both pro
 that they know the secret of the cluster, without sending it: each signs the random text of the
 other. So a process is not taken in by one that is not of the cluster, and an address that leads to
 another process of it is found out, since the answer names the process. Both have to be of the same
-version, since what travels is made from the signatures of functions.
+version, since what travels is made from the signatures of functions. The first call is sent once
+the proof is accepted: what is read together with that may be no larger than a greeting.
 
 Messages are JSON arrays. Those that are sent in one turn of the event loop travel in one frame,
 which is an array of them.
@@ -245,6 +246,8 @@ class OutgoingLink(Link):
         self._owner = owner
         self._tell = take
         self._tell_lost = lost
+        self._has_proved = False
+        """Whether this side has proved who it is; the other one still has to accept that."""
         self._open: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -274,6 +277,9 @@ class OutgoingLink(Link):
         if self._open.done():
             self._tell(message)
             return
+        if self._has_proved:
+            self._open.set_result(None)
+            return
         try:
             _, version, name, proof, nonce = map(str, message)
         except ValueError:
@@ -289,7 +295,7 @@ class OutgoingLink(Link):
         else:
             self._admit()
             self.send(["proof", self._identity.proof("peer", self._identity.run, nonce)])
-            self._open.set_result(None)
+            self._has_proved = True
 
     def _lost(self, reason: str) -> None:
         if not self._open.done():
@@ -372,6 +378,7 @@ class IncomingLink(Link):
             return
         self._end_deadline()
         self._admit()
+        self.send(["accepted"])
         self._tell = self._host.opened(self._run, self)
 
     def _refuse(self, reason: str) -> None:

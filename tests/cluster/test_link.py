@@ -167,3 +167,23 @@ async def test_a_refused_process_that_does_not_close(
             with suppress(ConnectionResetError):
                 await reader.read()
         writer.close()
+
+
+async def test_a_busy_owner_is_sent_much_at_once(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the end of the handshake with what comes next, which may be large."""
+    receive, read = links.IncomingLink.data_received, dict[links.IncomingLink, list[bytes]]()
+
+    def receive_late(link: links.IncomingLink, data: bytes) -> None:
+        pieces = read.setdefault(link, [])
+        pieces.append(data)
+        if len(pieces) == 1:
+            asyncio.get_running_loop().call_later(
+                0.05, lambda: receive(link, b"".join(read.pop(link)))
+            )
+
+    monkeypatch.setattr(links.IncomingLink, "data_received", receive_late)
+    async with two_services(redis.url, tmp_path) as two:
+        drink = "x" * links.GREETING_BYTES
+        assert (await ask(two.other, "POST", "submit-job", json=drink))[0] == 202
