@@ -322,10 +322,15 @@ async def _link(service: Context, stack: AsyncExitStack) -> None:
     own = member_of(settings)
     if not own.topics:
         return
-    from sanic_dispatch.storage.redis_secret import cluster_secret  # slow, so only for this mode
+    from sanic_dispatch.storage.redis_secret import SharedSecret  # slow, so only for this mode
 
-    secret = settings.cluster_secret or await cluster_secret(settings)
-    identity = Identity(own.name, secrets.token_hex(8), secret)
+    identity = Identity(own.name, secrets.token_hex(8), settings.cluster_secret)
+    if not settings.cluster_secret:
+        shared = SharedSecret(settings)
+        stack.push_async_callback(shared.close)
+        identity.secret = await shared.first_read()
+        following = asyncio.create_task(shared.follow(identity))
+        stack.callback(following.cancel)
     forwarder = Forwarder(identity)
     for context in (service, *service.topics.values()):
         context.forwarder = forwarder

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from itertools import count
 from math import inf
 from typing import Any, NamedTuple, TypeVar
@@ -160,7 +161,7 @@ class Forwarder:
 
     async def check_address(self, own: Member) -> None:
         """Log a warning if the URL of this process does not lead here, as seen from itself."""
-        probe = self._identity._replace(run=secrets.token_hex(8))
+        probe = replace(self._identity, run=secrets.token_hex(8))
         try:
             link = await open_link(own.url, probe, own.name, _ignore, _ignore)
         except (LinkLost, LinkRefused) as error:

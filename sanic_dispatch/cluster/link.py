@@ -19,7 +19,8 @@ import secrets
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import ujson
@@ -72,8 +73,12 @@ class LinkLost(Exception):
     """A link broke; what was sent over it may have arrived."""
 
 
-class Identity(NamedTuple):
-    """What a process shows to others: its public name, a random id of this run, and the secret."""
+@dataclass(slots=True)
+class Identity:
+    """What a process shows to others: its public name, a random id of this run, and the secret.
+
+    The secret is another one after the store has lost it.
+    """
 
     name: str
     run: str

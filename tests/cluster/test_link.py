@@ -12,10 +12,11 @@ from websockets.asyncio.client import connect
 
 from sanic_dispatch.cluster import link as links
 from sanic_dispatch.config.settings import Mode
-from tests.cluster.services import ask, two_services
+from sanic_dispatch.storage import redis_secret
+from tests.cluster.services import TOKEN, ask, two_services
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
-from tests.support.server import Service, running_service
+from tests.support.server import Service, eventually, running_service
 
 SECRET = "the-secret-of-this-bar"
 
@@ -38,9 +39,7 @@ async def test_a_process_with_a_wrong_secret_is_refused(redis: RedisServer, tmp_
     """Both sides log it, once a minute at most; requests get 503."""
     with capture_logs() as logs:
         async with two_services(redis.url, tmp_path, cluster_secret=SECRET) as two:
-            two.other.app.ctx.forwarder._identity = two.other.app.ctx.forwarder._identity._replace(
-                secret="another"
-            )
+            two.other.app.ctx.forwarder._identity.secret = "another"
             for _ in range(2):
                 status, body, _ = await ask(two.other, "GET", "operator/jobs")
                 assert (status, "it does not know the secret" in body["detail"]) == (503, True)
@@ -187,3 +186,23 @@ async def test_a_busy_owner_is_sent_much_at_once(
     async with two_services(redis.url, tmp_path) as two:
         drink = "x" * links.GREETING_BYTES
         assert (await ask(two.other, "POST", "submit-job", json=drink))[0] == 202
+
+
+async def test_redis_that_has_lost_the_secret(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that starts next makes another, which the others use from then on."""
+    monkeypatch.setattr(redis_secret, "LOOK_S", 0.5)
+    async with two_services(redis.url, tmp_path) as two:
+        redis.ask("DEL", "{sanic-dispatch}:secret")
+        values = {"mode": Mode.REDIS, "redis_url": redis.url, "operator_tokens": (TOKEN,)}
+        async with running_service(**values, port=free_port(), data_dir=tmp_path) as third:
+            all_three = (two.owner, two.other, third)
+
+            async def have_one_secret() -> bool:
+                known = (each.app.ctx.sessions.identity.secret for each in all_three)
+                return len(set(known)) == 1
+
+            await eventually(have_one_secret)
+            for each in all_three:
+                assert (await ask(each, "GET", "operator/jobs"))[0] == 200
