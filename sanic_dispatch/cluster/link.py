@@ -58,6 +58,9 @@ GOODBYE_S = 1.0
 REFUSED = 4403
 """The close code of a link that the other side does not accept; its reason says why."""
 
+MAX_REASON_BYTES = 123
+"""The longest reason of a close; one that quotes the other side may be longer."""
+
 NO_MESSAGE = "that is no message of a link"
 
 TOO_LATE = f"it has not proved within {OPEN_S} s who it is"
@@ -125,7 +128,8 @@ class Link(asyncio.Protocol, ABC):
         """Close the link, after what was sent."""
         if self._frames.state is OPEN:
             self._flush()
-            self._frames.send_close(code, reason)
+            shown = reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
+            self._frames.send_close(code, shown)
             self._write()
             self._loop.call_later(GOODBYE_S, self.abort)
 

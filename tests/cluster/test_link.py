@@ -79,6 +79,18 @@ async def test_a_process_of_another_version_is_refused(
     assert said["reason"].startswith("it is of version 0.1.9, and this process of")
 
 
+@pytest.mark.parametrize("character", ["9", "\N{COCKTAIL GLASS}", r"\ud800"])
+async def test_a_version_that_no_close_frame_has_room_for(
+    redis: RedisServer, tmp_path: Path, character: str
+) -> None:
+    """The reason is cut off."""
+    async with two_services(redis.url, tmp_path) as two, connect(link_of(two.owner)) as stranger:
+        await stranger.send(f'[["hello","{100 * character}","run","nonce"]]')
+        await stranger.wait_closed()
+        assert stranger.close_code == links.REFUSED
+        assert (stranger.close_reason or "").startswith("it is of version ")
+
+
 async def test_an_advertised_url_that_leads_elsewhere(redis: RedisServer, tmp_path: Path) -> None:
     """It is found out at the handshake, nothing is sent there, and the answers say why."""
     callback = {"CPEE-CALLBACK": "http://127.0.0.1:9/callbacks/1/"}
