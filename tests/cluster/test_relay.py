@@ -46,10 +46,14 @@ async def next_frame(connection: ClientConnection) -> dict[str, Any]:
 
 async def next_patch(connection: ClientConnection) -> dict[str, Any]:
     """Return the next change; there may be a heartbeat before it."""
+    patch: dict[str, Any] = (await next_frame_with_patch(connection))["patch"]
+    return patch
+
+
+async def next_frame_with_patch(connection: ClientConnection) -> dict[str, Any]:
     while "patch" not in (frame := await next_frame(connection)):
         continue
-    patch: dict[str, Any] = frame["patch"]
-    return patch
+    return frame
 
 
 async def entries_at(connection: ClientConnection, at: str) -> dict[str, Any]:
@@ -75,7 +79,7 @@ async def test_a_page_sees_the_same_as_at_the_owner(two: Two, query: str) -> Non
         first = await next_frame(there)
         assert first["state"].keys() == (await state_of(two.owner, query))["state"].keys()
         await ask(two.owner, "POST", "submit-job", json=2)
-        patch = await next_frame(there)
+        patch = await next_frame_with_patch(there)
         assert "order/2" in patch["patch"]
         here = await state_of(two.owner, query)
         assert patch["at"] == here["at"]
@@ -103,7 +107,7 @@ async def test_a_view_is_relayed_once(two: Two) -> None:
         await next_frame(other)
         assert two.owner.app.ctx.hub.stats.clients["link", "board"] == 1
         await ask(two.other, "POST", "submit-job", json=1)
-        assert (await next_frame(one))["patch"] == (await next_frame(other))["patch"]
+        assert await next_patch(one) == await next_patch(other)
 
 
 async def test_an_order_is_followed_where_its_page_is(two: Two) -> None:
