@@ -19,8 +19,11 @@ from sanic_dispatch.errors import DispatchError, StorageError
 OWNER_CHECK_S = 0.2
 """How often to check whether another process may own the topic by now, or is to own it."""
 
-LOAD_RETRY_S = 0.5
-"""How long to wait after a topic could not be loaded."""
+LOAD_RETRY_S = 1.5
+"""How long to wait after a topic could not be loaded.
+
+Longer than the turn (LeaseTimes) and two polls of another process, which can perhaps load it.
+"""
 
 KEEP_S = 3.0
 """How long a topic is kept that was taken because the process whose turn it was did not come.

@@ -16,6 +16,8 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.dispatch.dispatcher import DRAIN_S
+from sanic_dispatch.errors import StorageFailed
+from tests.cluster.services import ask, two_services
 from tests.cluster.test_faults import HAND_OVER_S, SLOW_MACHINE, TAKE_OVER_S, logged
 from tests.crash.harness import Harness
 from tests.crash.server import Server, rightful_owners
@@ -238,3 +240,24 @@ async def test_a_process_joins_and_leaves_under_load(
     assert len(logged(present, "ownership.gained")) == 2
     assert not any(logged(server, "job.doubted") for server in harness.servers)
     assert not any(logged(server, "ownership.lost") for server in harness.servers)
+
+
+async def test_a_topic_that_one_process_cannot_load(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one takes it, although it is not its turn."""
+
+    async def fail() -> None:
+        await asyncio.sleep(0.6)
+        raise StorageFailed("the history cannot be read: Input/output error")
+
+    async with two_services(redis.url, tmp_path) as two:
+        dispatcher = two.owner.app.ctx.dispatcher
+        monkeypatch.setattr(dispatcher, "load", fail)
+        dispatcher._store.ownership.lose("Redis has lost it")
+
+        async def is_taken() -> bool:
+            return two.other.app.ctx.dispatcher.is_open
+
+        await eventually(is_taken, 8.0)
+        assert (await ask(two.other, "POST", "submit-job", json=1))[0] == 202
