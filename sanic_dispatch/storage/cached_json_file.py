@@ -86,8 +86,8 @@ class CachedJsonFileStore(Store):
         self._is_closed = False
 
     async def load(self) -> Stored:
-        await self._until_no_checkpoint()  # of what an earlier load began
-        await self._flushes.finish()
+        await self._flushes.finish()  # of what an earlier load has read
+        await self._until_no_checkpoint()  # last: its timer may begin one meanwhile
         with no_collection():
             stored = await self._appends.run(self._files.load)
         self.is_as_committed = self._files.is_as_committed

@@ -894,11 +894,18 @@ async def test_a_checkpoint_that_fails_is_tried_again(
     assert loaded(tmp_path) == topic.stored()
 
 
-async def test_a_load_during_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is loaded again, as after a take-over, waits until the files are written."""
+@pytest.mark.parametrize("begins_late", [False, True])
+async def test_a_load_during_a_checkpoint(
+    begins_late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is loaded again, as after a take-over, waits until the files are written.
+
+    Also if that begins while it waits until events are moved to a segment.
+    """
     store, topic = CachedJsonFileStore(tmp_path, workers=False, fsync=False), Topic()
     ends = ends_of(store)
     began, may_go_on, real = ThreadEvent(), ThreadEvent(), CheckpointFiles.write
+    is_moved = ThreadEvent()
 
     def write(self: CheckpointFiles, snapshot: Snapshot, journal: int, pace: Pace) -> None:
         began.set()
@@ -907,11 +914,19 @@ async def test_a_load_during_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Mo
 
     await store.load()
     await store.commit(topic.apply(topic.put(job(1))))
+    if begins_late:
+        moving = store._flushes._thread.run(is_moved.wait)
+        loading = asyncio.create_task(store.load())
+        await asyncio.sleep(0)
     with monkeypatch.context() as patch:
         patch.setattr(CheckpointFiles, "write", write)
         store._begin_checkpoint()
         await asyncio.to_thread(began.wait)
-    loading = asyncio.create_task(store.load())
+    if begins_late:
+        is_moved.set()
+        await moving
+    else:
+        loading = asyncio.create_task(store.load())
     await asyncio.wait([loading], timeout=0.1)
     may_go_on.set()
     await loading
