@@ -66,7 +66,12 @@ from sanic_dispatch.storage.segment_format import (
     seal_end,
     segment_path,
 )
-from sanic_dispatch.storage.segment_index import IndexBuilder, SegmentIndex, index_of
+from sanic_dispatch.storage.segment_index import (
+    IndexBuilder,
+    SegmentIndex,
+    index_of,
+    index_path,
+)
 from sanic_dispatch.storage.snapshots import SnapshotFiles
 
 SEGMENT_EVENTS = 20 * BLOCK_EVENTS
@@ -463,6 +468,7 @@ class SegmentLog(EventLog):
             events, newest_s = 0, self._newest_s(path)
             with suppress(OSError):
                 events = files.index(path).events
+            index_path(path).unlink(missing_ok=True)  # on a full disk, the room for the next file
             self.write_dropped(next_n - 1)
             files.remove(first_n)
             self.snapshots.remove_before(next_n - 1)

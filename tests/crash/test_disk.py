@@ -13,12 +13,15 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.storage.event_log import Question, Retention
 from sanic_dispatch.storage.journal import journals_in
 from sanic_dispatch.storage.record_json import encode_job
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
+from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
 from tests.crash.strace import missing, need, strace
+from tests.storage.events import records
 from tests.support.server import eventually
 from tests.support.world import worker
 
@@ -155,6 +158,27 @@ async def test_a_disk_that_is_too_full_for_the_history(tmp_path: Path) -> None:
             numbers = [event["n"] for event in (await shop.ask("operator/events"))["events"]]
             assert numbers == [1, 3]
             assert await metric(shop, "history_failing") == 0
+
+
+def test_old_segments_make_room_on_a_full_disk(tmp_path: Path) -> None:
+    """Also where there is none for the file that says what was dropped."""
+    folder, now_s = tmp_path / "data", 1000.0
+    folder.mkdir()
+    with mounted(folder / FOLDER) as disk:
+        log = SegmentLog(folder, retention=Retention(keep_s=100.0), now_s=lambda: now_s)
+        log.load()
+        log.add(records(1, SEGMENT_EVENTS + 1))
+        log.flush()
+        with suppress(OSError), open(disk / "filler", "wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        log.add(records(SEGMENT_EVENTS + 2, SEGMENT_EVENTS + 3))
+        now_s = 1e6
+        log.try_flush()
+        log.maintain()
+        assert not log.stats.is_failing
+        assert list(segments_in(folder / FOLDER)) == [SEGMENT_EVENTS + 1]
+        assert log.find(Question()).holes == []
 
 
 async def has_segments(folder: Path) -> bool:
