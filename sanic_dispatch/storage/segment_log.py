@@ -674,10 +674,10 @@ class SegmentLog(EventLog):
     def _matches(self, question: Question) -> Iterator[LoggedEvent | Damage]:
         """Yield the events that match, and what is damaged on the way.
 
-        Events that are moved meanwhile are in memory and in the segment: the second ones count.
+        Events that are moved meanwhile are in memory and in the segment: the second ones count. So
+        do those of a segment that could not be read when they were moved to the next one again.
         """
-        newest, seen_n = self._newest(), 0
-        paths = self.files.paths()
+        newest, paths = self._newest(), self.files.paths()
         for at, (_, path) in enumerate(paths):
             if at + 1 < len(paths) and paths[at + 1][0] <= question.after:
                 continue
@@ -692,8 +692,7 @@ class SegmentLog(EventLog):
             except OSError as error:
                 yield _unreadable(path, error)
             else:
-                seen_n = max(seen_n, index.last_n)
-        question = question._replace(after=max(question.after, seen_n))
+                question = question._replace(after=max(question.after, index.last_n))
         likely = [event.line for event in newest if _may_match(event, question)]
         yield from filter(question.matches, decode_event_lines(likely))
 

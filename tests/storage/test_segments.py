@@ -540,6 +540,24 @@ def test_the_last_segment_cannot_be_read(tmp_path: Path) -> None:
     assert [hole[:2] for hole in page.holes] == [(121, 150)]
 
 
+def test_the_last_segment_can_be_read_again(tmp_path: Path) -> None:
+    """Then what was moved to the next one meanwhile, since the store still had it, counts once."""
+    filled(tmp_path, 150)
+    last = segments(tmp_path)[-1]
+    last.rename(tmp_path / "aside")
+    last.mkdir()  # so reading it fails
+    log = SegmentLog(tmp_path, now_s=lambda: 1160.0)
+    log.load(150)
+    log.add(records(130, 152))
+    assert log.try_flush()
+    last.rmdir()
+    (tmp_path / "aside").rename(last)
+    for reader in (log, opened(tmp_path)):
+        assert everything(reader) == events(1, 152)
+        for after in (119, 125, 140, 151):
+            assert reader.find(Question(after=after, limit=1000)).events == events(after + 1, 152)
+
+
 # ---- kills and disks without room
 
 
