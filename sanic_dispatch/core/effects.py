@@ -94,9 +94,12 @@ class StartTimer(Value, frozen=True):
 
 
 class StopTimer(Value, frozen=True):
-    """Cancel the timer of a job that is over: its lease might have lasted for hours."""
+    """Cancel the timer of a job that is over: its lease might have lasted for hours.
 
-    job_id: str
+    Or that of a registration whose end has come otherwise.
+    """
+
+    record_id: str
 
 
 Effect = (

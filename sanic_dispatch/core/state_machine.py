@@ -1091,6 +1091,7 @@ class StateMachine:
         """Make a worker set aside free again, at its old place; tell one whose time is over."""
         back = self.change_worker(worker.back(), EventKind.WORKER_CAME_BACK, reason)
         if back.expires_s is not None and back.expires_s <= self.now.wall_s:
+            self.effects.append(e.StopTimer(back.id))  # else it would be told once more
             expiry.on_end_registration(self, c.EndRegistration(back.id, back.registered_at))
         return back
 

@@ -621,7 +621,7 @@ class Dispatcher:
         elif isinstance(effect, e.EraseData):
             self._eraser.begin(effect)
         elif isinstance(effect, e.StopTimer):
-            self._timers.cancel(effect.job_id)
+            self._timers.cancel(effect.record_id)
         else:
             self.deliveries.begin(effect)
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from sanic_dispatch.callbacks.outcome import Refused
+from sanic_dispatch.callbacks.outcome import Accepted, Refused
 from sanic_dispatch.core.evidence import PROBES_PER_S, due_for_probe, why_aside
 from sanic_dispatch.core.worker import Worker
 from tests.support.world import World, worker
@@ -213,3 +213,18 @@ async def test_a_worker_whose_time_is_over_is_told_so(
     await world.register(robot)
     await world.clock.advance(90)
     assert [each.id for each in world.workers()] == ([robot.id] if is_kept else [])
+
+
+async def test_a_worker_that_is_back_after_its_time_is_told_so_once(world: World) -> None:
+    """Also if it takes a while to answer: the timer of its registration is stopped."""
+    robot, answer = worker("c1")._replace(expires_s=world.clock.now_s() + 60), world.never()
+    world.network.outcomes[robot.id] = [answer]
+    await world.register(robot)
+    await world.dispatcher.operator.set_aside(robot.id, "smells burnt")
+    await world.clock.advance(70)
+    await world.dispatcher.operator.bring_back(robot.id, "cleaned")
+    await world.clock.advance(2)
+    answer.set_result(Accepted())
+    await world.clock.advance(2)
+    assert [url for url, _ in world.network.deliveries] == [robot.id]
+    assert world.workers() == []
