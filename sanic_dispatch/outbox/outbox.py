@@ -152,14 +152,14 @@ class Outbox:
             await self._execute(c.RotateSecret(endpoint_id, entry.secret))
 
     async def _load(self) -> None:
-        """Make a queue for each endpoint, and keep those that are there."""
+        """Make a queue for each endpoint; keep those that are there and were not moved."""
         endpoints, positions = await self._read()
         queues = {}
         for endpoint_id, endpoint in endpoints.items():
-            queue = self._queues.get(endpoint_id)
-            if queue is None:
-                queue = EndpointQueue(endpoint, positions[endpoint_id], self._offered_to())
-                self._committed[endpoint_id] = positions[endpoint_id]
+            queue, position = self._queues.get(endpoint_id), positions[endpoint_id]
+            if queue is None or position != self._committed[endpoint_id]:
+                queue = EndpointQueue(endpoint, position, self._offered_to())
+                self._committed[endpoint_id] = position
             queue.endpoint = endpoint
             queues[endpoint_id] = queue
         for endpoint_id in self._queues.keys() - queues.keys():

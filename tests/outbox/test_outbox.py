@@ -355,6 +355,25 @@ async def test_acts_whose_requests_are_cut_off(bar: Bar, turns: int) -> None:
     assert {each["id"] for each in await bar.outbox.endpoints()} == set(kept)
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_what_is_dropped_by_a_request_that_is_cut_off(bar: Bar, turns: int) -> None:
+    """It is dropped for good, or not at all."""
+    await bar.add()
+    bar.receiver.answer = status(500)
+    await bar.world.submit(0)
+    await bar.received(1)
+    dropping = asyncio.create_task(bar.outbox.resume_endpoint("hook", drop=True))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    dropping.cancel()
+    await settle()
+    _, stored = await bar.outbox._read()
+    await bar.world.clock.advance(1)
+    (shown,) = await bar.outbox.endpoints()
+    assert shown["pending"] == (stored["hook"].n == 0)
+    assert shown["told_to"] == stored["hook"].n
+
+
 async def test_operators_at_a_hand_over(bar: Bar) -> None:
     """The next owner answers them; here it would look as if there were no webhooks."""
     await bar.add()
