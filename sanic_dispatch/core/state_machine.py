@@ -722,9 +722,7 @@ class StateMachine:
         may_be_used = worker.is_set_aside_by_operator and worker.key and is_doubtful
         may_get_one = workers_aside.may_get_one_late(self, worker)
         if may_be_used or may_get_one or self._has_other_callbacks(worker):
-            return self.change_worker(
-                worker.set_aside_until_seen(), EventKind.WORKER_SET_ASIDE, act.reason
-            )
+            return self._bring_back_once_seen(worker, act.reason)
         if worker.key is not None and aside.cause is Cause.REFUSED:
             # What is sent to a callback that does not wait may seem to be taken.
             workers_aside.on_look_at_worker(self, workers_aside.extra_look(self, worker, aside))
@@ -737,8 +735,12 @@ class StateMachine:
         """Probe older callbacks of a worker: they are not set aside by an operator any more."""
         for older in self.tables.workers.of_key(worker.key):
             if older.is_set_aside_by_operator and older.place < worker.place:
-                until_seen = older.set_aside_until_seen()
-                self.change_worker(until_seen, EventKind.WORKER_SET_ASIDE, reason)
+                self._bring_back_once_seen(older, reason)
+
+    def _bring_back_once_seen(self, worker: Worker, reason: str) -> Worker:
+        may_arrive = workers_aside.may_get_one_late(self, worker)
+        until_seen = worker.set_aside_until_seen(self.now.wall_s, may_arrive=may_arrive)
+        return self.change_worker(until_seen, EventKind.WORKER_SET_ASIDE, reason)
 
     def awaited_by(self, worker: Worker) -> Job | None:
         """Return the job of its earlier callback that a worker awaits, while it is unsettled."""

@@ -185,12 +185,16 @@ class Worker(Value, frozen=True):
         """Whether its time to wait is over."""
         return self.aside is not None and self.aside.cause is Cause.EXPIRED
 
-    def set_aside_until_seen(self) -> Worker:
-        """Return the worker set aside as after a refusal: it comes back once a probe sees it."""
+    def set_aside_until_seen(self, now_s: float, *, may_arrive: bool) -> Worker:
+        """Return the worker set aside as after a refusal: it comes back once a probe sees it.
+
+        Its time for that begins now, unless a job that was sent to it just before may arrive.
+        """
         aside = self.aside
         if aside is None or aside.cause is Cause.REFUSED:
             return self
-        return self._replace(aside=aside._replace(cause=Cause.REFUSED, job_id=""))
+        since_s = aside.since_s if may_arrive else now_s
+        return self._replace(aside=Aside(Cause.REFUSED, since_s, aside.reason, "", may_arrive))
 
     def awaits(self, job_id: str) -> bool:
         """Whether that is its last job, and unsettled; an operator may have set it aside, too."""
