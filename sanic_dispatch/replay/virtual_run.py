@@ -241,8 +241,11 @@ class VirtualRun:
         if robot.aside is not entry:
             return
         robot.aside = None
+        if not robot.waiting:
+            return
+        self._apply(c.BringBack(robot.waiting))
         worker = self._machine.tables.workers.get(robot.waiting)
-        if worker is not None and worker.aside is not None:
+        if worker is not None and worker.aside is not None:  # it is to be probed first
             look = extra_look(self._machine, worker, worker.aside)
             self._apply(c.WorkerProbed(look, is_pending=True, instance_state=None))
 
