@@ -286,6 +286,18 @@ async def test_a_name_is_not_broken(bar: Bar, visitors: Visitors) -> None:
     assert await name.evaluate(LINES) == 1
 
 
+async def test_a_drink_is_not_broken(bar: Bar, visitors: Visitors) -> None:
+    """On a small screen, beside a long note, its buttons are one below the other instead."""
+    await bar.robot("Robot Ada", "match.drink=mojito")
+    await bar.order("Barbara", "Edsger", drink="margarita")
+    monitor = await visitors.operator()
+    await expect(monitor.orders).to_contain_text(["no robot here makes it"] * 2)
+    for width in (1024, 1100):
+        await monitor.page.set_viewport_size({"width": width, "height": 800})
+        drink = monitor.orders.nth(1).get_by_text("Margarita", exact=True)
+        assert await drink.evaluate(LINES) == 1, width
+
+
 async def test_events_can_be_filtered(bar: Bar, visitors: Visitors) -> None:
     """The log is filtered by kind and by any text: a number, a robot, a reason."""
     monitor = await visitors.operator()
