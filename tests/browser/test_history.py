@@ -24,8 +24,9 @@ SPANS = """async ([events, now]) => {
     return lanesOf(spansOf(events, now)).map((lane) => lane.map(shown));
 }"""
 
-OLDER_BROWSER = "delete URLSearchParams.prototype.size; delete Map.groupBy;"
-"""Browsers have had both since 2023: Safari since 17 and 17.4."""
+OLDER_BROWSER = """delete URLSearchParams.prototype.size; delete Map.groupBy;
+    for (const name of ['toReversed', 'toSorted']) delete Array.prototype[name];"""
+"""All browsers have had these since 2023 or 2024; Chrome for Windows 7 and 8 will not."""
 
 SAID_OF_ONE = """async (code) => {
     const load = async (folder) => (await import(`./js/${folder}/words/${code}.js`)).words;
@@ -77,16 +78,20 @@ async def test_a_browser_of_2022(bar: Bar, visitors: Visitors) -> None:
     evening = PastEvening(bar)
     await evening.begins()
     await evening.serve([])
+    bar.remembers_an_evening([60.0] * 30)
     monitor = await visitors.blank_desk()
     await monitor.page.add_init_script(OLDER_BROWSER)
     await monitor.open(visitors.OPERATORS_LINK)
     await monitor.is_live()
+    await expect(monitor.page.locator("polygon.between")).to_be_visible()
     await monitor.page.get_by_role("link", name="History", exact=True).click()
     await expect(monitor.found).to_contain_text("No events")
     await monitor.look_back("order?n=1")
     await expect(monitor.steps).to_have_count(8)
     await monitor.found.get_by_role("link", name="Robot Bert").first.click()
     await expect(monitor.rows.first).to_be_visible()
+    await monitor.look_back("statistics?span=yesterday")
+    await expect(monitor.found).to_contain_text("Served")
 
 
 async def test_an_order_that_is_not_over(bar: Bar, visitors: Visitors) -> None:

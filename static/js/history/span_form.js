@@ -16,7 +16,7 @@ const SPANS = {
 export function choiceOf({ span, from, to, by }) {
   const [first, last] = (SPANS[span] ?? SPANS.today)();
   const days = from || to ? [dayOr(from, dayOr(to)), dayOr(to, last)] : [first, last];
-  return { days: days.toSorted(), by: BY.includes(by) ? by : 'hour' };
+  return { days: days.sort(), by: BY.includes(by) ? by : 'hour' };
 }
 
 /** Chooses a span of days, and whether to count by hour, drink or robot. */

@@ -69,7 +69,7 @@ function waits(minutes, x, range, width) {
   const upper = points('p90');
   return [
     ...grid(unit.steps, y, width, (value) => t(unit.name, value / unit.size)),
-    shape('polygon', 'between', { points: [...upper, ...lower.toReversed()].join(' ') }),
+    shape('polygon', 'between', { points: [...upper, ...[...lower].reverse()].join(' ') }),
     ...line('p90', upper),
     ...line('p50', lower),
   ];
