@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf, nextafter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Job
@@ -33,7 +32,7 @@ from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS
 from sanic_dispatch.storage.open_store import claimed, store_of, unusable
 from sanic_dispatch.storage.read_json_folder import read_folder
 from sanic_dispatch.storage.record_json import order_of
-from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile, copy_closed
+from sanic_dispatch.storage.sqlite import DATABASE_NAME, opened_copy
 from sanic_dispatch.storage.store import Batch, Stored
 
 SQLITE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-journal")
@@ -160,15 +159,8 @@ def read_database(folder: Path) -> Stored:
         return Stored()
     if (folder / DATABASE_NAME).exists() and not (folder / DATABASE_NAME).is_file():
         raise NotAQueue(folder / DATABASE_NAME, "is no regular file")
-    with TemporaryDirectory(prefix="sanic-dispatch-") as copies:
-        copy_closed(folder / DATABASE_NAME, Path(copies))
-        database = SqliteFile(Path(copies) / DATABASE_NAME, fsync=False)
-        try:
-            return database.load()
-        except NotAQueue as error:
-            raise NotAQueue(folder / DATABASE_NAME, error.reason) from error
-        finally:
-            database.close()
+    with opened_copy(folder) as database:
+        return database.load()
 
 
 def number_jobs(jobs: Iterable[Job], last_ticket: int) -> list[Job]:

@@ -18,7 +18,7 @@ from sanic_dispatch.storage.read_json_folder import load_history, read_folder
 from sanic_dispatch.storage.segment_format import FOLDER
 from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.snapshots import SNAPSHOT_SUFFIX
-from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile, copy_closed
+from sanic_dispatch.storage.sqlite import DATABASE_NAME, copy_closed, opened_copy
 
 
 @contextmanager
@@ -101,18 +101,8 @@ def _mirror(path: Path, mirror: Path) -> None:
 
 
 def _events_in_database(path: Path) -> list[Recorded]:
-    """Return the events that are in no segment yet, with what their jobs have.
-
-    They are read from a copy: opening it writes to it.
-    """
-    with TemporaryDirectory(prefix="sanic-dispatch-") as copies:
-        copy_closed(path / DATABASE_NAME, Path(copies))
-        database = SqliteFile(Path(copies) / DATABASE_NAME, fsync=False)
-        try:
-            database.load()
-            found = database.history.events_with_payloads(0)
-            return [recorded_again(event, encode_event(event), payload) for event, payload in found]
-        except NotAQueue as error:
-            raise NotAQueue(path / DATABASE_NAME, error.reason) from error
-        finally:
-            database.close()
+    """Return the events that are in no segment yet, with what their jobs have."""
+    with opened_copy(path) as database:
+        database.load()
+        found = database.history.events_with_payloads(0)
+        return [recorded_again(event, encode_event(event), payload) for event, payload in found]

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import ujson
@@ -474,8 +475,25 @@ def _create(path: Path, *, fsync: bool) -> None:
         fsync_folder(path.parent)
 
 
+@contextmanager
+def opened_copy(folder: Path) -> Iterator[SqliteFile]:
+    """Open a copy of the database in this folder: to open the database itself would change it.
+
+    Raises OSError, and NotAQueue of the database in this folder if the block does.
+    """
+    with TemporaryDirectory(prefix="sanic-dispatch-") as copies:
+        copy_closed(folder / DATABASE_NAME, Path(copies))
+        copy = SqliteFile(Path(copies) / DATABASE_NAME, fsync=False)
+        try:
+            yield copy
+        except NotAQueue as error:
+            raise NotAQueue(folder / DATABASE_NAME, error.reason) from error
+        finally:
+            copy.close()
+
+
 def copy_closed(database: Path, folder: Path) -> None:
-    """Copy a database that nobody has open to a folder, with its logs. Raises OSError.
+    """Copy a database, with its logs, into a folder. Nobody may have it open. Raises OSError.
 
     A link is followed: SQLite has the logs beside the file itself, and names them after it.
     """
