@@ -94,9 +94,9 @@ class StartTimer(Value, frozen=True):
 
 
 class StopTimer(Value, frozen=True):
-    """Cancel the timer of a job that is over: its lease might have lasted for hours.
+    """Cancel the timer of a job that is over, or of a registration that has ended.
 
-    Or that of a registration whose end has come otherwise.
+    A lease may last for hours, and whose registration has ended is told so once.
     """
 
     record_id: str

@@ -21,13 +21,13 @@ import json
 from collections.abc import Callable, Collection, Iterator, KeysView, Set
 from heapq import heappop, heappush, merge
 from itertools import count
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import NamedTuple
 
 from sanic_dispatch.core.groups import Group, Head, Heads
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.json_pointer import value_at
-from sanic_dispatch.core.lanes import ArrivalLane, FairLane, Lane, place_of
+from sanic_dispatch.core.lanes import ArrivalLane, FairLane, Lane, place_of, ticket_of
 from sanic_dispatch.core.rules import (
     ANYTHING,
     EVERY_ROBOT,
@@ -184,7 +184,7 @@ class Line:
     def oldest(self) -> Job | None:
         """Return the job that came first. Takes O(customers) where they take turns."""
         lanes = (lane for group in self._all.groups for lane in group.lanes.values())
-        return min((lane.oldest() for lane in lanes), key=attrgetter("ticket"), default=None)
+        return min((lane.oldest() for lane in lanes), key=ticket_of, default=None)
 
     def head_for(self, rule: str) -> Head | None:
         """Return the first job that a rule admits; none while the rule is still being matched."""

@@ -165,9 +165,9 @@ class StateMachine:
     ) -> None:
         """Fill the tables with what a store has, in its order; ``Recover`` must follow.
 
-        ``number`` is already that of the last event of that store.
-        Jobs from the original service's files get their tickets here. ``now_s`` (Unix seconds) is
-        how long priorities have risen.
+        ``number`` has to be that of the store's last event already. Jobs from the original
+        service's files get their tickets here. ``now_s`` (Unix seconds) is how long priorities have
+        risen.
         """
         tables, read = self.tables, list(jobs)
         tables.jobs.line.advance(now_s)
@@ -176,7 +176,7 @@ class StateMachine:
         known = (job.ticket for job in read)
         tables.jobs.last_ticket = max(tables.facts.last_ticket, *known, 0)
         arranged = [
-            # a later turn is by the events of another folder, from which the records were moved
+            # A later turn counts the events of the folder from which the records were moved.
             job if job.turn <= self.number else job._replace(turn=0)
             for job in external_edits.arranged_jobs(self, read)
         ]
@@ -441,12 +441,12 @@ class StateMachine:
         return min(held, key=_since_s, default=None)
 
     def _keep_operators_set_aside(self, worker: Worker, before: float = inf) -> Worker:
-        """Carry an operator's set-aside over to the worker's new callback.
+        """Carry an operator's set-aside of another callback of the worker over to this one.
 
-        ``before`` is the place before which the callback is that the operator set aside.
+        Only callbacks whose place in the queue is lower than ``before`` count.
         """
         for older in self.tables.workers.of_key(worker.key):
-            if older.aside and older.aside.cause is Cause.OPERATOR and older.place < before:
+            if older.aside and older.is_set_aside_by_operator and older.place < before:
                 return worker._replace(aside=older.aside._replace(job_id="", may_arrive=False))
         return worker
 
@@ -884,9 +884,9 @@ class StateMachine:
             self.free(worker)
 
     def free(self, worker: Worker) -> None:
-        """Make a worker set aside free again, unless an operator has set it aside.
+        """Bring a worker back, unless an operator has set it, or an older callback of it, aside.
 
-        That may be said of an older callback of it alone, which got a job.
+        It is then set aside by the operator, too.
         """
         kept = self._keep_operators_set_aside(worker, worker.place)
         if kept.aside is not None and kept.is_set_aside_by_operator:

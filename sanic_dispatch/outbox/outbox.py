@@ -152,7 +152,7 @@ class Outbox:
             await self._execute(c.RotateSecret(endpoint_id, entry.secret))
 
     async def _load(self) -> None:
-        """Make a queue for each endpoint; keep those that are there and were not moved."""
+        """Read the endpoints; make queues for those that are new, or have another position."""
         endpoints, positions = await self._read()
         queues = {}
         for endpoint_id, endpoint in endpoints.items():
@@ -383,15 +383,15 @@ class Outbox:
         found = [as_json(endpoint.id, each) for each in page.events if endpoint.wants(each.event)]
         return {"events": found, "next": page.next}
 
-    async def _change(self, act: c.Command, moved: str = "") -> None:
-        """Carry out an act that changes endpoints; the queue of one that it ``moved`` begins anew.
+    async def _change(self, act: c.Command, restarted: str = "") -> None:
+        """Carry out an act that changes endpoints, and load them; one may be ``restarted`` by it.
 
         If the request is cut off, the act may be carried out all the same. Raises as
         ``Batches.execute``.
         """
         try:
             await self._execute(act)
-            self._queues.pop(moved, None)
+            self._queues.pop(restarted, None)
             await self._load()
         except (StorageError, asyncio.CancelledError):
             self._may_differ = True

@@ -211,7 +211,7 @@ async def test_a_kept_page_is_not_kept_again(bar: Bar, visitors: Visitors) -> No
 
 
 async def test_a_phone_whose_clock_was_set_back(visitors: Visitors) -> None:
-    """What is kept from then on replaces what the wrong clock called later."""
+    """A copy of the page replaces one that was named by a clock that was ahead."""
     phone = await visitors.phone()
     await is_kept(phone.page)
     old = await phone.page.evaluate(KEEP_AS_OF_TOMORROW, await phone.page.evaluate(KEPT_PAGES))

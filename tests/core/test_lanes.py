@@ -40,7 +40,7 @@ def test_jobs_of_one_place_are_in_the_order_of_their_tickets(at_once: bool) -> N
 
 
 def test_the_oldest_job_of_a_lane() -> None:
-    """By arrival it is the first one, or one that was moved; with turns it is anyone's."""
+    """It need not be the first in line: jobs are moved, and customers take turns."""
     arrival, fair = ArrivalLane(), FairLane({"Bert": {ANYTHING: 7}}, frozenset())
     for job in JOBS[1:]:
         arrival.add(job, "")

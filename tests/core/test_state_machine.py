@@ -351,7 +351,7 @@ def test_a_used_callback_that_an_operator_brings_back_is_probed_first(
 def test_a_worker_that_refused_a_job_and_is_brought_back_is_probed_first(
     machine: StateMachine, is_refused_first: bool
 ) -> None:
-    """What is sent to a callback that does not wait may seem to be taken."""
+    """A callback that does not wait may answer 2xx all the same: the job would be lost."""
     acts = [c.DeliveryRefused("a", 1, "status 404"), c.SetAside(worker("c1", "i1").id)]
     machine.apply(c.Register(worker("c1", "i1")), NOW)
     machine.apply(c.Submit("a", b"1"), NOW)

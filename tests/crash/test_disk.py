@@ -161,7 +161,7 @@ async def test_a_disk_that_is_too_full_for_the_history(tmp_path: Path) -> None:
 
 
 def test_old_segments_make_room_on_a_full_disk(tmp_path: Path) -> None:
-    """Also where there is none for the file that says what was dropped."""
+    """Not even the file that says what was dropped has room before the first one is deleted."""
     folder, now_s = tmp_path / "data", 1000.0
     folder.mkdir()
     with mounted(folder / FOLDER) as disk:

@@ -252,7 +252,7 @@ class FullDisk(CommittingStore):
 
 
 async def test_a_look_up_after_a_failed_commit_ends_no_hurry() -> None:
-    """It only reads what is durable: hurried probing goes on."""
+    """It changes nothing, so the workers are probed as often as before."""
     batches, _ = await opened_batches(store := FullDisk(), on_effect=store.note)
     await batches.execute(c.Register(worker("c1", "i1")))
     await batches.execute(c.Submit("x", b"1"))

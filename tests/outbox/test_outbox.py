@@ -102,14 +102,8 @@ async def test_what_is_pending_can_be_dropped(bar: Bar) -> None:
     assert bar.numbers == [1, 2]
 
 
-async def test_what_fails_while_what_is_pending_is_dropped(
-    bar: Bar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The position that the failure leaves behind is not committed any more."""
-    await bar.add()
-    bar.receiver.answer = hang
-    await bar.world.submit(0)
-    await bar.until(lambda: not bar.outbox._sender.is_idle)
+def hold_commits(bar: Bar, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Let each commit wait until the event that this returns is set."""
     committed, is_to_go_on = bar.world.store.commit, asyncio.Event()
 
     async def commit(batch: Batch) -> None:
@@ -118,6 +112,18 @@ async def test_what_fails_while_what_is_pending_is_dropped(
 
     monkeypatch.setattr(bar.world.store, "commit", commit)
     monkeypatch.setattr(bar.world.store, "lasts", True)
+    return is_to_go_on
+
+
+async def test_what_fails_while_what_is_pending_is_dropped(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The position that the failure leaves behind is not committed any more."""
+    await bar.add()
+    bar.receiver.answer = hang
+    await bar.world.submit(0)
+    await bar.until(lambda: not bar.outbox._sender.is_idle)
+    is_to_go_on = hold_commits(bar, monkeypatch)
     dropping = asyncio.create_task(bar.outbox.resume_endpoint("hook", drop=True))
     await settle()
     (queue,) = bar.outbox.queues
@@ -194,14 +200,7 @@ async def test_what_happens_while_an_endpoint_is_added(
     bar: Bar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told of that, although nothing more happens."""
-    committed, is_to_go_on = bar.world.store.commit, asyncio.Event()
-
-    async def commit(batch: Batch) -> None:
-        await is_to_go_on.wait()
-        await committed(batch)
-
-    monkeypatch.setattr(bar.world.store, "commit", commit)
-    monkeypatch.setattr(bar.world.store, "lasts", True)
+    is_to_go_on = hold_commits(bar, monkeypatch)
     adding = asyncio.create_task(bar.add("hook", "dispatch.*"))
     await settle()
     pausing = asyncio.create_task(bar.world.dispatcher.operator.pause(""))
@@ -337,7 +336,7 @@ async def test_acts_that_become_durable_after_their_answer(
 
 @pytest.mark.parametrize("turns", range(8))
 async def test_acts_whose_requests_are_cut_off(bar: Bar, turns: int) -> None:
-    """Each is carried out as a whole, or not at all, and nobody asks again."""
+    """Each is carried out as a whole, or not at all, though no later request repeats it."""
     for webhook in ("removed", "continued"):
         await bar.add(webhook)
     requests = (

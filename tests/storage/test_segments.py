@@ -525,7 +525,7 @@ def test_the_oldest_segment_cannot_be_read(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_last_segment_cannot_be_read(tmp_path: Path) -> None:
-    """A start goes on after the last number that the store knows; answers say what is missing."""
+    """Numbers go on after the last one that the store knows; answers report the hole."""
     filled(tmp_path, 150)
     last = segments(tmp_path)[-1]
     last.unlink()
@@ -541,7 +541,7 @@ def test_the_last_segment_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_the_last_segment_can_be_read_again(tmp_path: Path) -> None:
-    """Then what was moved to the next one meanwhile, since the store still had it, counts once."""
+    """Events that were moved to the next segment meanwhile, from the store, count once."""
     filled(tmp_path, 150)
     last = segments(tmp_path)[-1]
     last.rename(tmp_path / "aside")
