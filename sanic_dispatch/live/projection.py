@@ -275,7 +275,8 @@ class Projection:
                     own += count if is_own else 0
                     if not others <= everyone:  # rare: most kinds have orders in the line
                         everyone |= others
-            standing = ahead, None if self.robots.are_alike else Competition(able, everyone, own)
+            is_simple = able and self.robots.are_alike
+            standing = ahead, None if is_simple else Competition(able, everyone, own)
         before[able] += 1
         return standing
 
@@ -400,12 +401,15 @@ class Projection:
         return Situation(self._paused, rules, at_work, being_matched)
 
     def _standing(self, order: Order) -> tuple[int, Competition | None]:
-        """Return what ``ahead`` does, and which robots that is about; None if all are alike."""
-        if self.robots.are_alike:
-            return self.ahead(order), None
+        """Return what ``ahead`` does, and which robots that is about.
+
+        None if all are alike and can make it.
+        """
         at_work = self.robots.rules_at_work
+        able = at_work if at_work <= EVERY_ROBOT else self._able(order) & at_work
+        if self.robots.are_alike and able == at_work:
+            return self.ahead(order), None
         rivals = self.line.rivals_by_rules(order.job, at_work)
-        able = self._able(order) & at_work
         own = sum(count for others, count in rivals if others <= able)
         everyone = able.union(*(others for others, _ in rivals))
         return sum(count for _, count in rivals), Competition(able, everyone, own)

@@ -234,6 +234,21 @@ def test_an_order_that_a_free_robot_gets_at_once_is_promised_its_service() -> No
     assert order.promise == learnt.promise_of_service(story.now_s)
 
 
+def test_an_order_that_no_robot_at_work_makes_is_promised_nothing() -> None:
+    """Neither as it comes nor while it waits, although all robots are alike, and one is free."""
+    story, projection = busy_story()
+    story.promised = projection.promised
+    story.register("first", rule="match.drink=beer")
+    ticket = story.submit({"drink": "mojito"})
+    order = projection.get(secret(ticket))
+    assert order
+    assert order.promise is None
+    assert window(projection, story, ticket) is None
+    assert window(projection, story, story.submit({"drink": "beer"}))
+    story.register("second", rule="match.drink=mojito")
+    assert window(projection, story, ticket)
+
+
 def test_an_overdue_service_is_late() -> None:
     """The window of a running service does not move, so an overdue one is seen as late."""
     story, projection = busy_story()
