@@ -166,15 +166,15 @@ def _past(request: Request) -> Past | None:
     moment, speed = _parameter(request, "moment"), _parameter(request, "speed")
     with _refusing():
         if moment is None and speed is not None:
-            raise ValueError("speed goes with moment")
+            raise InvalidRequest("speed goes with moment")
         if moment is None:
             return None
         if _view_key(request).view != "monitor":
-            raise ValueError("moment goes with view=monitor")
+            raise InvalidRequest("moment goes with view=monitor")
         if _parameter(request, "since") is not None:
-            raise ValueError("either since or moment, not both")
+            raise InvalidRequest("either since or moment, not both")
         if speed not in (None, *map(str, SPEEDS)):
-            raise ValueError(f"speed is one of {', '.join(map(str, SPEEDS))}")
+            raise InvalidRequest(f"speed is one of {', '.join(map(str, SPEEDS))}")
         return Past(time_in("moment", moment), int(speed or SPEEDS[0]))
 
 

@@ -152,7 +152,7 @@ async def test_what_is_refused(query: dict[str, str | None], why: str, tmp_path:
         asked = {name: value for name, value in given.items() if value is not None}
         async with service.http.get(service.base_url + "state", params=asked) as answer:
             problem = await answer.json()
-            assert answer.status == 400, problem
+            assert (answer.status, problem["Error"]) == (400, "InvalidRequest"), problem
             assert answer.content_type == "application/problem+json"
             assert why in problem["detail"]
         async with service.http.ws_connect(service.base_url + "live", params=asked) as socket:
