@@ -87,7 +87,8 @@ SUBMIT = Operation(
             _ACCEPTED_HEADERS,
         ),
         202: Answer(
-            "It waits; position counts the jobs up to and including this one.",
+            "It waits; position counts the jobs up to and including this one; "
+            "0 in the answer to a repeat where it waits no longer and nobody got it.",
             in_json(ref("queued"), {"Queued": {"position": 3}}),
             _ACCEPTED_HEADERS,
         ),

@@ -122,7 +122,7 @@ OWN: dict[str, Schema] = {
         "additionalProperties": False,
         "description": "RFC 9457",
     },
-    "queued": an_object({"Queued": an_object({"position": {"type": "integer", "minimum": 1}})}),
+    "queued": an_object({"Queued": an_object({"position": COUNT})}),
     "handed_job": an_object(
         {
             "Job": an_object(

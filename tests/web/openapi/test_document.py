@@ -14,6 +14,7 @@ import schemathesis
 from sanic_dispatch.errors import PROBLEMS
 from sanic_dispatch.web.openapi.document import ANYWHERE, NO_OPERATION
 from sanic_dispatch.web.openapi.page import docs_page
+from tests.support.http_requests import ask
 from tests.support.paths import DOCS
 from tests.support.server import running_service
 from tests.web.openapi.operations import the_document
@@ -106,6 +107,19 @@ def test_every_error_is_in_the_document() -> None:
     """Each belongs to an operation, or to all."""
     of_operations = {word for _, _, operation in OPERATIONS for word, _, _ in examples(operation)}
     assert PROBLEMS.keys() <= of_operations | set(ANYWHERE) | set(NO_OPERATION)
+
+
+async def test_the_answer_to_the_repeat_of_a_cancelled_order_is_valid() -> None:
+    """It waits at no place: 0."""
+    async with running_service() as service:
+        for _ in range(2):
+            answer = await ask(
+                service, "POST", "submit-job", json=1, headers={"Idempotency-Key": "a"}
+            )
+            await ask(service, "DELETE", answer.headers["Location"])
+    described = DOCUMENT["paths"]["/submit-job"]["post"]["responses"][str(answer.status)]
+    assert answer.body == {"Queued": {"position": 0}}
+    assert is_valid(described["content"]["application/json"]["schema"], answer.body)
 
 
 async def test_the_page_is_self_contained() -> None:
