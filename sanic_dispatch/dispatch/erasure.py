@@ -42,8 +42,9 @@ class Eraser:
         self._running: asyncio.Task[None] | None = None
 
     def begin(self, effect: e.EraseData) -> None:
-        """Erase the data of a job soon."""
+        """Erase the data of a job soon, and withhold it from now on."""
         self._due[effect.job] = effect.request
+        self._store.history.withheld |= {effect.job}
         if self._running is None:
             self._running = asyncio.get_running_loop().create_task(self._run())
 
@@ -69,6 +70,7 @@ class Eraser:
             await self._clock.sleep(RETRY_S)
             return
         _log.info("data.erased", tickets=tickets)
+        self._store.history.withheld = self._store.history.withheld.difference(due)
         for job, request in due.items():
             del self._due[job]
             self._report(c.DataErased(job, request))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf, nextafter
 from threading import Event as Flag
 from typing import Any, NamedTuple, TypeVar
@@ -80,9 +80,16 @@ class HistoryQueries:
             return RecordedPage(page)
         numbers = {each.n for each in page.events if each.event == EventKind.JOB_SUBMITTED}
         times_s = [each.at_s for each in page.events]
-        found = self._log.payloads(min(times_s), nextafter(max(times_s), inf)) if numbers else ()
+        found = self._payloads(min(times_s), nextafter(max(times_s), inf)) if numbers else ()
         payloads = [each for each in readable(found, missing) if each.n in numbers]
         return RecordedPage(page, payloads)
+
+    def _payloads(self, from_s: float | None, to_s: float | None) -> Iterator[Payload | Missing]:
+        """Yield data and results of jobs, but not of forgotten ones."""
+        for found in self._log.payloads(from_s, to_s):
+            withheld = self._log.withheld
+            if not (withheld and isinstance(found, Payload) and found.is_of(withheld)):
+                yield found
 
     async def of_ticket(self, ticket: int) -> Page:
         """Return all events of a job."""
@@ -109,7 +116,7 @@ class HistoryQueries:
     ) -> Counted:
         since_s, now_s = None if from_s is None else from_s - LOOK_BACK_S, self._now_s()
         missing: list[Missing] = []
-        payloads = self._log.payloads(since_s, to_s) if by is By.DRINK else ()
+        payloads = self._payloads(since_s, to_s) if by is By.DRINK else ()
         fold, pace = Statistics(by, from_s, to_s, readable(payloads, missing)), Pace(REST_S)
         for index, event in enumerate(readable(self._log.scan(since_s, to_s), missing)):
             fold.add(event)

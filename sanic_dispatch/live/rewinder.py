@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 import structlog
 
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.errors import InvalidRequest, MomentInHole
 from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.views import Monitor
 from sanic_dispatch.storage.checkpoint import Pace
 from sanic_dispatch.storage.event_log import Epoch, EventLog, EventWithPayload, Question
-from sanic_dispatch.storage.snapshots import MemorySnapshots, SnapshotRef
+from sanic_dispatch.storage.snapshots import MemorySnapshots, SnapshotRef, has_any
 
 SNAPSHOT_EVENTS = 2500
 """How many events are folded after a snapshot: 50 ms of work. There are as many more as it has
@@ -74,6 +75,7 @@ class Stamp(NamedTuple):
 
     epoch: Epoch | None
     erased: int
+    withheld: frozenset[JobRef]
 
 
 class _PastMonitor:
@@ -241,7 +243,8 @@ class Rewinder:
             self._monitors.popitem(last=False)[1].close()
 
     def _stamp(self) -> Stamp:
-        return Stamp(next(reversed(self._log.epochs), None), self._log.snapshots.erased)
+        log = self._log
+        return Stamp(next(reversed(log.epochs), None), log.snapshots.erased, log.withheld)
 
     def _begin_s(self) -> float | None:
         """Return from when on the monitor can be rewound.
@@ -283,6 +286,8 @@ class Rewinder:
             if content is None or not self._is_of_this_log(ref):
                 self._remove(ref)
                 continue
+            if has_any(content, stamp.withheld):
+                continue
             projection = self._new_projection()
             try:
                 projection.restore(content, Pace(REST_S).rest)
@@ -311,7 +316,7 @@ class Rewinder:
     ) -> Iterator[Gap]:
         """Fold the events up to a moment, or all; yield the gaps on the way, and make snapshots."""
         projection, saved_n = past.projection, past.projection.number
-        cuts = self._log.cuts()
+        cuts, withheld = self._log.cuts(), past.stamp.withheld
         for entry in self._log.events_with_payloads(projection.number):
             event = entry.event
             gap = self._gap_before(projection, entry)
@@ -321,6 +326,8 @@ class Rewinder:
                 return
             if gap is not None:
                 projection = self._begin_again(past)
+            if withheld and entry.payload is not None and entry.payload.is_of(withheld):
+                entry = entry._replace(payload=None)
             projection.tell(entry)
             pace.rest()
             if is_cancelled():

@@ -161,6 +161,8 @@ class EventLog(ABC):
         self.stats = LogStats()
         self.snapshots: Snapshots = MemorySnapshots()
         """What was folded from the events so far, to go on from; the log deletes what it must."""
+        self.withheld: frozenset[JobRef] = frozenset()
+        """Forgotten jobs whose data may not be erased yet: no answer has it any more."""
 
     @property
     @abstractmethod

@@ -42,8 +42,8 @@ class Snapshots(ABC):
     def __init__(self) -> None:
         self._lock = RLock()
         self._refs: set[SnapshotRef] = set()
-        self._erased: list[bytes] = []
-        """The ids of jobs that were erased in this run, in order."""
+        self._erased: list[JobRef] = []
+        """The jobs that were erased in this run, in order."""
 
     def refs(self) -> list[SnapshotRef]:
         """Return the names of all snapshots, in order."""
@@ -57,7 +57,7 @@ class Snapshots(ABC):
         """
         packed = zlib.compress(content)
         with self._lock, suppress(OSError):
-            if not _has_any(content, self._erased[erased:]):
+            if not has_any(content, self._erased[erased:]):
                 self._write(ref, packed)
                 self._refs.add(ref)
 
@@ -96,13 +96,12 @@ class Snapshots(ABC):
         The log has to be without their data by then: folds that began before the last of these
         snapshots was gone, and may have gone on from one, are not kept.
         """
-        ids = [job.id.encode() for job in jobs]
         with self._lock:
             for ref in self.refs():
                 content = self.get(ref)
-                if content is not None and _has_any(content, ids):
+                if content is not None and has_any(content, jobs):
                     self.remove(ref)
-            self._erased += ids
+            self._erased += jobs
 
     @property
     def erased(self) -> int:
@@ -128,8 +127,9 @@ class Snapshots(ABC):
     def _delete(self, ref: SnapshotRef) -> None: ...
 
 
-def _has_any(content: bytes, ids: Collection[bytes]) -> bool:
-    return any(each in content for each in ids)
+def has_any(content: bytes, jobs: Collection[JobRef]) -> bool:
+    """Return whether a snapshot has one of these jobs."""
+    return any(job.id.encode() in content for job in jobs)
 
 
 class MemorySnapshots(Snapshots):

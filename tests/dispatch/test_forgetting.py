@@ -15,6 +15,10 @@ from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.erasure import RETRY_S
 from sanic_dispatch.errors import StorageFailed, UnknownJob, WrongState
+from sanic_dispatch.history.history_queries import HistoryQueries
+from sanic_dispatch.history.statistics import By
+from sanic_dispatch.live import rewinder as rewinder_module
+from sanic_dispatch.live.rewinder import Rewinder
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.segment_log import SegmentLog
 from tests.support.leftovers import files_with
@@ -163,6 +167,37 @@ async def test_it_is_tried_again(settings: Settings, monkeypatch: pytest.MonkeyP
         assert tried == [1, 2, 2]
         assert pending(world) == []
         assert files_with(settings.data_dir, SECRET.encode()) == []
+
+
+async def test_no_answer_has_it_until_it_is_erased(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a recording nor statistics nor the monitor as it was, from a snapshot or played."""
+    monkeypatch.setattr(rewinder_module, "SNAPSHOT_EVENTS", 0)
+    async with running_world(settings) as world:
+        job_id = (await world.submit({"drink": "mojito", "name": SECRET})).job.id
+        moment_s = world.clock.now_s()
+        history, catch_up = world.store.history, world.bus.catch_up
+        queries = HistoryQueries(history, catch_up, world.clock.now_s)
+        rewinder = Rewinder(history, catch_up, world.clock)
+
+        async def told() -> str:
+            recorded = (await queries.recorded(Question())).payloads
+            counted = (await queries.statistics(By.DRINK)).rows
+            past = [await rewinder.look(moment_s, player) for player in ("", "one")]
+            return str((recorded, [row["drink"] for row in counted], past))
+
+        before = await told()
+        assert (before.count(SECRET), before.count("'mojito'")) == (3, 3)
+        for ref in rewinder._recent.refs():  # as if its events were settled
+            history.snapshots.put(ref, rewinder._recent.get(ref) or b"")
+        assert history.snapshots.refs()
+        await world.clock.advance(1.0)
+        await world.dispatcher.cancel(job_id)
+        monkeypatch.setattr(world.store, "erase", lambda _: world.never())
+        await world.dispatcher.operator.forget(job_id)
+        after = await told()
+        assert (after.count(SECRET), after.count("mojito")) == (0, 0)
 
 
 async def test_a_start_goes_on_with_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
