@@ -216,6 +216,7 @@ class WorkerSocket(Websocket):
             self._faults += 1
             return worker_messages.error(document_of(error), ref or worker_messages.ref_of(data))
         except Exception as error:
+            self._faults = 0
             if not isinstance(error, DispatchError):
                 _log.exception("unexpected error", path="/work")
             return worker_messages.error(document_of(error), ref)

@@ -399,6 +399,15 @@ async def test_what_cannot_be_read(service: Service, message: str, error: str) -
         assert await worker.closed() == 4400
 
 
+async def test_what_is_refused_can_be_read(service: Service) -> None:
+    """It comes between messages that cannot be read, so these are not in a row."""
+    async with tablet(service) as worker:
+        for said in ["{}"] * (MAX_FAULTS - 1) + ['{"withdraw":{}}'] + ["{}"] * (MAX_FAULTS - 1):
+            await worker.websocket.send(said)
+            await worker.hear("error")
+        await worker.ok(register=TABLET)
+
+
 async def test_the_reply_repeats_the_reference(service: Service) -> None:
     """Any JSON, byte for byte, also with an error."""
     async with tablet(service) as worker:
