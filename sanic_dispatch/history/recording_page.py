@@ -49,7 +49,7 @@ def _without_secrets(event: LoggedEvent) -> LoggedEvent:
 def _facts_without_secrets(facts: EventFacts) -> EventFacts:
     """Return what a robot takes and where an order stands, but nothing of process instances."""
     return facts._replace(
-        key=None, instance_url="", reason="", refused="", aside=None, registered_at=""
+        key=None, instance_url="", reason=None, refused="", aside=None, registered_at=""
     )
 
 

@@ -138,6 +138,12 @@ def _hold_of(job: Job, logged: LoggedEvent) -> Hold:
     return Hold(_worker_with(logged, NONE), Way.PUT, Stage.CONFIRMED, logged.at_s)
 
 
+def _reason_of(logged: LoggedEvent) -> str:
+    """Return the job's reason, which is the event's unless that has who it was, too."""
+    facts = logged.facts
+    return logged.reason if facts is None or facts.reason is None else facts.reason
+
+
 def _confirmed(job: Job, logged: LoggedEvent) -> Job:
     hold = _hold_of(job, logged)
     if hold.times_unused:
@@ -163,7 +169,7 @@ def _returned(job: Job, logged: LoggedEvent) -> Job:
         state=State.WAITING,
         hold=None,
         former=former,
-        reason=logged.reason,
+        reason=_reason_of(logged),
         turn=0,
         progress=None,
         cancelling=False,
@@ -191,7 +197,7 @@ def _progressed(job: Job, logged: LoggedEvent) -> Job:
 
 
 def _cancelling(job: Job, logged: LoggedEvent) -> Job:
-    return job._replace(cancelling=True, reason=logged.reason)
+    return job._replace(cancelling=True, reason=_reason_of(logged))
 
 
 def _moved(job: Job, logged: LoggedEvent) -> Job:
@@ -202,7 +208,7 @@ def _moved(job: Job, logged: LoggedEvent) -> Job:
         place=facts.place,
         priority=facts.priority,
         attempt=logged.attempt,
-        reason=facts.reason,
+        reason=facts.reason or "",
     )
 
 
@@ -217,7 +223,7 @@ def _ended(state: State) -> Callable[[Job, LoggedEvent], Job]:
             hold=hold,
             former=None,
             finished_s=logged.at_s,
-            reason=logged.reason,
+            reason=_reason_of(logged),
             progress=None,
             cancelling=False,
         )

@@ -25,6 +25,7 @@ _OF_WORKERS = (
     EventKind.WORKER_CAME_BACK,
 )
 _ENDS = (EventKind.JOB_DONE, EventKind.JOB_FAILED, EventKind.JOB_CANCELLED)
+_OF_OPERATORS = (EventKind.JOB_CANCELLED, EventKind.JOB_CANCELLING, EventKind.JOB_RETURNED)
 _PUT = Way.PUT
 
 
@@ -39,16 +40,16 @@ class EventFacts(Value, frozen=True, omit_defaults=True):
     """The facts of one event; in JSON an object with those that are not the default.
 
     The first ones are of a job: by which way it is handed over, and where it stands in line.
-    ``reason`` is the job's where the event's is about something else. ``is_held`` is False if its
-    holder has it no more, and ``refused`` why a report of the holder was refused. The others are
-    of the worker that the event names.
+    ``reason`` is the job's where the event's is another one, or has who it was, too. ``is_held`` is
+    False if its holder has it no more, and ``refused`` why a report of the holder was refused. The
+    others are of the worker that the event names.
     """
 
     way: str = Way.PUT.value
     priority: int = DEFAULT_PRIORITY
     place: float | None = None
     submitted_at: str = ""
-    reason: str = ""
+    reason: str | None = None
     is_held: bool = True
     refused: str = ""
     registered_at: str = ""
@@ -73,12 +74,14 @@ def facts_of(event: Event) -> EventFacts | None:
         return _of_new(job, event)
     if kind is _MOVED:
         return EventFacts(priority=job.priority, place=job.place, reason=job.reason)
+    is_other = kind in _OF_OPERATORS and job.reason != event.reason
+    reason = job.reason if is_other else None
     if kind in _ENDS and worker is not None:
         if job.hold is None:
-            return EventFacts(is_held=False)
+            return EventFacts(is_held=False, reason=reason)
         if job.hold.refused_report:
-            return EventFacts(refused=job.hold.refused_report)
-    return None
+            return EventFacts(refused=job.hold.refused_report, reason=reason)
+    return EventFacts(reason=reason) if is_other else None
 
 
 def _of_new(job: Job, event: Event) -> EventFacts | None:

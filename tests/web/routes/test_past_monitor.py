@@ -21,6 +21,7 @@ from sanic_dispatch.simulation import Engine, Robot, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
 from tests.support import bar_evening
 from tests.support.bar_evening import Bar, BarEvening
+from tests.support.http_requests import ask
 from tests.support.server import Service, eventually, running_service
 from tests.support.story import reduced
 
@@ -103,6 +104,25 @@ async def test_what_was_live(mode: Mode, tmp_path: Path) -> None:
     if mode is not Mode.IN_MEMORY:
         async with bar(mode, tmp_path) as service:
             await assert_shows(service.base_url, service.http, frames)
+
+
+@pytest.mark.parametrize("why", [{"reason": "out of ice"}, {}])
+async def test_why_an_operator_acted(why: dict[str, str], tmp_path: Path) -> None:
+    """An order shows the reason without who it was, as it did then."""
+    async with bar(Mode.CACHED_JSON_FILE, tmp_path) as service:
+        url, frames = service.base_url, list[dict[str, Any]]()
+        for acts in (["cancel"], ["cancel", "put-back"]):
+            answer = await ask(service, "POST", "submit-job", json={"drink": "mojito"})
+            if len(acts) > 1:
+                poll = {"Worker-Id": "Ada"}
+                await ask(service, "POST", "register-worker?wait=5", headers=poll)
+            for act in acts:
+                before = await look(url, service.http)
+                path = f"operator/{answer.headers['Location']}/{act}"
+                assert (await ask(service, "POST", path, TOKEN, json=why)).status in (200, 202)
+                frames.append(await _quiet_frame(url, service.http, before["at"]))
+        assert frames[-1]["state"]["order/2"].get("reason") == why.get("reason")
+        await assert_shows(url, service.http, frames)
 
 
 async def test_every_topic_has_its_past(tmp_path: Path) -> None:
