@@ -222,8 +222,8 @@ def on_leave(machine: StateMachine, leave: c.Leave) -> None:
         return  # another connection has taken over
     tables.detach(worker_id)
     job = tables.jobs.held_by(worker_id)
-    if job is not None and job.hold and lifecycle.is_open_offer(job):
-        if not job.hold.worker.polls:
+    if job is not None and lifecycle.is_open_offer(job):
+        if lifecycle.is_revocable_offer(job):
             _withdraw_offer(machine, job)
     else:
         note_away(machine, tables.workers.get(worker_id))
@@ -273,7 +273,7 @@ def take_back_offer(machine: StateMachine, worker_id: str) -> None:
     If it accepted that, it would leave the queue, and the operator's set-aside with it.
     """
     job = machine.tables.jobs.held_by(worker_id)
-    if job is not None and lifecycle.is_open_offer(job) and job.hold and not job.hold.worker.polls:
+    if job is not None and lifecycle.is_revocable_offer(job):
         ask_to_stop(machine, job)
         step = lifecycle.release(job, machine.now.wall_s, "its worker was set aside")
         machine.apply_step(job, step)
@@ -282,7 +282,7 @@ def take_back_offer(machine: StateMachine, worker_id: str) -> None:
 def withdraw_all_offers(machine: StateMachine) -> None:
     """Put all jobs back whose offer is not accepted, since this process stops serving the topic."""
     for job in list(machine.tables.jobs.assigned()):
-        if lifecycle.is_open_offer(job) and job.hold and not job.hold.worker.polls:
+        if lifecycle.is_revocable_offer(job):
             reason = "the service was stopped before it was accepted"
             machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
 

@@ -279,10 +279,7 @@ def _heard(job: Job, hold: Hold, now_s: float) -> Job:
 
 def cancel(job: Job, now_s: float, reason: str = "") -> Step:
     """Cancel a waiting job, or one that is offered to a websocket and not accepted."""
-    hold = job.hold
-    if hold is not None and is_open_offer(job) and not hold.worker.polls:
-        return _finish(job, State.CANCELLED, EventKind.JOB_CANCELLED, now_s, reason)
-    if job.state is not State.WAITING:
+    if job.state is not State.WAITING and not is_revocable_offer(job):
         raise WrongState("cancel", job.state)
     return _finish(job, State.CANCELLED, EventKind.JOB_CANCELLED, now_s, reason)
 
@@ -297,6 +294,14 @@ def ask_to_cancel(job: Job, now_s: float, reason: str) -> Step:
 def is_open_offer(job: Job) -> bool:
     """Whether a job is offered to a connected worker that has not accepted it yet."""
     return job.state is State.ASSIGNED and _is_offered(job)
+
+
+def is_revocable_offer(job: Job) -> bool:
+    """Whether a job is offered to a websocket that has not accepted it: nobody has begun it.
+
+    A worker that polls may have read the answer with its offer, so that one is not revocable.
+    """
+    return job.hold is not None and not job.hold.worker.polls and is_open_offer(job)
 
 
 def is_cancelled_offer(job: Job) -> bool:

@@ -105,7 +105,5 @@ def on_cancel(machine: StateMachine, act: c.Cancel) -> Placed:
     if job.cancelling:
         return machine.placed(job)
     connected_workers.ask_to_stop(machine, job)
-    ask = lifecycle.ask_to_cancel
-    if lifecycle.is_open_offer(job) and not hold.worker.polls:
-        ask = lifecycle.cancel
+    ask = lifecycle.cancel if lifecycle.is_revocable_offer(job) else lifecycle.ask_to_cancel
     return machine.apply_act(act, lambda job, now_s: ask(job, now_s, act.why))
