@@ -18,7 +18,7 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.job import Job, State, Way
 from sanic_dispatch.core.value import Value
-from sanic_dispatch.core.worker import Cause, Worker
+from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import (
     AlreadyRegistered,
     NotTheHolder,
@@ -306,8 +306,7 @@ def on_drop_if_away(machine: StateMachine, look: c.DropIfAway) -> None:
     if machine.tables.workers.left.get(look.worker_id) != look.since_s:
         return
     machine.tables.note_left(look.worker_id, None)
-    is_operators = worker is not None and worker.aside and worker.aside.cause is Cause.OPERATOR
-    if worker is not None and not is_operators:
+    if worker is not None and not worker.is_set_aside_by_operator:
         machine.drop(worker.id, "it was away for too long")
 
 
@@ -365,17 +364,14 @@ def on_withdraw(machine: StateMachine, command: c.Withdraw) -> None:
     reached_by = tables.workers.connection_of.get(worker_id)
     if command.connection and reached_by not in (None, command.connection):
         raise UnknownWorker
-    job = tables.jobs.held_by(worker_id) or tables.jobs.at_callback(worker_id)
-    is_its = job is not None and job.worker is not None and job.worker.id == worker_id
-    if job is not None and is_its and job.state is State.ASSIGNED:
+    if job := tables.jobs.assigned_to(worker_id):
         raise WorkerHasJob(job.id, job.ticket)
     worker = tables.workers.get(worker_id)
-    cause = worker.aside.cause if worker and worker.aside else None
-    if worker is None or cause is Cause.EXPIRED:
+    if worker is None or worker.is_expired:
         raise UnknownWorker
     if awaited := machine.awaited_by(worker):
         raise WorkerHasJob(awaited.id, awaited.ticket)
-    if worker.is_connected and cause is Cause.OPERATOR:
+    if worker.is_connected and worker.is_set_aside_by_operator:
         tables.detach(worker_id)
     else:
         machine.drop(worker_id, "it withdrew")

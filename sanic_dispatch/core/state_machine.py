@@ -787,8 +787,7 @@ class StateMachine:
         return worker
 
     def _check_has_no_job(self, worker_id: str, act: str) -> None:
-        job = self.tables.jobs.held_by(worker_id) or self.tables.jobs.at_callback(worker_id)
-        if job and job.worker and job.worker.id == worker_id and job.state is State.ASSIGNED:
+        if job := self.tables.jobs.assigned_to(worker_id):
             raise WrongState(act, job.state)
 
     # ---- when to look at workers that are set aside
@@ -1080,7 +1079,7 @@ class StateMachine:
 
         One that an operator has set aside stays until it registers again, and is set aside then.
         """
-        if worker.aside is not None and worker.is_set_aside_by_operator:
+        if worker.is_set_aside_by_operator:
             if worker.key is not None:
                 self.tables.put_worker(worker.perhaps_used())
             if worker.key is not None or worker.polls:

@@ -342,6 +342,13 @@ class JobTable:
         job_id = self._by_connected.get(worker_id)
         return None if job_id is None else self._jobs[job_id]
 
+    def assigned_to(self, worker_id: str) -> Job | None:
+        """Return the job that is assigned to this worker, however it is handed over."""
+        job = self.held_by(worker_id) or self.at_callback(worker_id)
+        if job is None or job.state is not State.ASSIGNED or job.worker is None:
+            return None
+        return job if job.worker.id == worker_id else None
+
     def _unlist(self, job: Job) -> None:
         """Remove a job from the index of its state."""
         if job.state is State.WAITING:
