@@ -15,7 +15,7 @@ from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.storage.checkpoint import Pace
 from sanic_dispatch.storage.data_folder import reporting_write_errors
 from sanic_dispatch.storage.segment_log import SegmentLog
-from sanic_dispatch.storage.store import Batch, Edit, Store, Stored
+from sanic_dispatch.storage.store import Batch, Store, Stored
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
@@ -133,13 +133,10 @@ class BackgroundFlush:
 class BlockingStore(Protocol):
     """The synchronous form of Store; all methods are called in one thread."""
 
-    rereads: bool
     history: SegmentLog
 
     def load(self) -> Stored: ...
     def commit(self, batch: Batch) -> None: ...
-    def refresh(self) -> Edit | None: ...
-    def check_unedited(self) -> None: ...
     def try_writing(self) -> None: ...
     def erase(self) -> None: ...
     def close(self) -> None: ...
@@ -149,7 +146,6 @@ class ThreadedStore(Store):
     """A Store that runs a BlockingStore in a thread, and moves its events in another."""
 
     def __init__(self, store: BlockingStore) -> None:
-        self.rereads = store.rereads
         self.history = store.history
         self._store = store
         self._thread = OneThread("storage")
@@ -171,13 +167,6 @@ class ThreadedStore(Store):
     async def erase(self, jobs: Collection[JobRef]) -> None:
         await self._flushes.erase(jobs)
         await self._thread.run(self._store.erase)
-
-    async def refresh(self) -> Edit | None:
-        return await self._thread.run(self._store.refresh) if self.rereads else None
-
-    async def check_unedited(self) -> None:
-        if self.rereads:
-            await self._thread.run(self._store.check_unedited)
 
     async def try_writing(self) -> None:
         await self._thread.run(self._store.try_writing)

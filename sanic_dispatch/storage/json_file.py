@@ -49,11 +49,19 @@ class JsonFileStore(ThreadedStore):
             folder, jobs=jobs, workers=workers, rereads=rereads, fsync=fsync, retention=retention
         )
         super().__init__(self._files)
+        self.rereads = rereads
 
     async def load(self) -> Stored:
         stored = await super().load()
         self.is_as_committed = self._files.is_as_committed
         return stored
+
+    async def refresh(self) -> Edit | None:
+        return await self._thread.run(self._files.refresh) if self.rereads else None
+
+    async def check_unedited(self) -> None:
+        if self.rereads:
+            await self._thread.run(self._files.check_unedited)
 
 
 class JsonFiles:
@@ -74,7 +82,7 @@ class JsonFiles:
         fsync: bool,
         retention: Retention = KEEP_ALL,
     ) -> None:
-        self.rereads = rereads
+        self._rereads = rereads
         self.history = SegmentLog(folder, fsync=fsync, retention=retention)
         self._folder = folder
         self._fsync = fsync
@@ -115,7 +123,7 @@ class JsonFiles:
     def commit(self, batch: Batch) -> None:
         try:
             self._anchor.check()
-            if not self._outcome_is_unknown:
+            if self._rereads and not self._outcome_is_unknown:
                 self.check_unedited()
         except OSError as error:
             raise self._error_for(error) from error
@@ -140,7 +148,7 @@ class JsonFiles:
             self._journal.remove_flushed(self.history.flushed_n)
 
     def refresh(self) -> Edit | None:
-        if not self.rereads or self._outcome_is_unknown:
+        if self._outcome_is_unknown:
             return None
         with _reporting_read_errors():
             jobs = self._jobs.refresh() if self._jobs else None
@@ -151,11 +159,10 @@ class JsonFiles:
         return Edit(jobs[0] if jobs else None, workers[0] if workers else None, at_s)
 
     def check_unedited(self) -> None:
-        if self.rereads:
-            with _reporting_read_errors():
-                for file in (self._jobs, self._workers):
-                    if file is not None:
-                        file.check_unedited()
+        with _reporting_read_errors():
+            for file in (self._jobs, self._workers):
+                if file is not None:
+                    file.check_unedited()
 
     def try_writing(self) -> None:
         if self._outcome_is_unknown:

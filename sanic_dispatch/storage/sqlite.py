@@ -44,7 +44,7 @@ from sanic_dispatch.storage.record_json import (
     in_queue_order,
 )
 from sanic_dispatch.storage.segment_log import EventRow, SegmentLog
-from sanic_dispatch.storage.store import Batch, DatabaseCopy, Edit, Stored
+from sanic_dispatch.storage.store import Batch, DatabaseCopy, Stored
 from sanic_dispatch.strict_json import one_entry
 
 DATABASE_NAME = "dispatch.sqlite3"
@@ -112,8 +112,6 @@ class SqliteFile:
     damage the write-ahead log if several connections write.
     """
 
-    rereads = False
-
     def __init__(self, path: Path, *, fsync: bool = True, retention: Retention = KEEP_ALL) -> None:
         self.history = SegmentLog(path.parent, fsync=fsync, retention=retention)
         self._deleted_n = 0
@@ -176,12 +174,6 @@ class SqliteFile:
         self._outcome_is_unknown = False
         self._deleted_n = flushed_n
         self.history.add(events)
-
-    def refresh(self) -> Edit | None:
-        return None
-
-    def check_unedited(self) -> None:
-        """Do nothing: the database is locked exclusively."""
 
     def try_writing(self) -> None:
         """Set the version to the same value, which is a durable transaction."""
