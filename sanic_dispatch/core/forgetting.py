@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.effects import EraseData
-from sanic_dispatch.core.events import with_actor
 from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.core.tables import FORGETTING, PUSH, Fact
 from sanic_dispatch.errors import UnknownJob
@@ -30,7 +29,7 @@ def on_forget(machine: StateMachine, act: c.Forget) -> None:
         raise UnknownJob
     if job.forgotten:
         return
-    step = lifecycle.forget(job, machine.now.wall_s, with_actor(act.who, ""))
+    step = lifecycle.forget(job, machine.now.wall_s, act.who)
     if kept is not None:
         tables.put_job(step.job)
     tables.remove_fact(PUSH + job.id)

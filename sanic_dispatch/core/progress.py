@@ -24,7 +24,7 @@ KEEP_EVERY_S = 0.5
 
 def on_report_progress(machine: StateMachine, report: c.ReportProgress) -> Placed:
     """Keep what the holder says, at once or soon. Raises NotTheHolder and WrongState."""
-    job = _held_by_reporter(machine, report.job_id, report, "report progress on")
+    job = _held_by_reporter(machine, report, "report progress on")
     job = connected_workers.accept_by_report(machine, job)
     note = machine.tables.progress.get(job.id, ProgressNote(job.id))
     before = note.due or job.progress or Progress()
@@ -69,21 +69,15 @@ def _keep_every_s(machine: StateMachine, job: Job) -> float:
     return KEEP_EVERY_S if lease_s is None else min(KEEP_EVERY_S, lease_s / 4)
 
 
-def forget(machine: StateMachine, job_id: str) -> None:
-    """Forget the progress of a job that no worker holds any more."""
-    if job_id in machine.tables.progress:
-        machine.tables.note_progress(ProgressNote(job_id))
-
-
 def on_ask_if_cancelling(machine: StateMachine, ask: c.AskIfCancelling) -> Placed:
     """Return the job, to its holder. Raises NotTheHolder and WrongState."""
-    return machine.placed(_held_by_reporter(machine, ask.job_id, ask, "ask whether to stop"))
+    return machine.placed(_held_by_reporter(machine, ask, "ask whether to stop"))
 
 
 def _held_by_reporter(
-    machine: StateMachine, job_id: str, report: c.ReportProgress | c.AskIfCancelling, act: str
+    machine: StateMachine, report: c.ReportProgress | c.AskIfCancelling, act: str
 ) -> Job:
-    job = machine.find(job_id)
+    job = machine.find(report.job_id)
     if not machine.is_of_holder(report.proof, job):
         raise NotTheHolder(job.state)
     if job.state is not State.ASSIGNED:

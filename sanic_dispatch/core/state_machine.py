@@ -43,7 +43,7 @@ from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Hold, Job, Stage, S
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.registration_meaning import Registration, meaning_of
 from sanic_dispatch.core.rules import ANYTHING
-from sanic_dispatch.core.tables import PUSH, Change, Fact, Table, Tables, Undoable
+from sanic_dispatch.core.tables import PUSH, Change, Fact, ProgressNote, Table, Tables, Undoable
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate, Step
@@ -391,18 +391,14 @@ class StateMachine:
 
     def _give_first_job_or_enqueue(self, worker: Worker) -> Job | None:
         """Answer with the first job in line that the worker takes, or enqueue the worker."""
-        may_get_one = worker.aside is None and self._may_pair
-        job = self._first_job_for(worker) if may_get_one else None
-        if job is not None:
-            return self._assign_by_answer(job, worker)
+        if worker.aside is None and self._may_pair:
+            self.tables.rules.expect(worker.rule)  # it may be a new one
+            job = matching.job_for(self.tables, worker)
+            if job is not None:
+                return self._assign_by_answer(job, worker)
         self.check_room()
         self.enqueue(worker)
         return None
-
-    def _first_job_for(self, worker: Worker) -> Job | None:
-        """Return the first job that a new worker takes; its rule may be a new one."""
-        self.tables.rules.expect(worker.rule)
-        return matching.job_for(self.tables, worker)
 
     def check_rule(self, worker: Worker) -> None:
         """Raise TooManyRules where no worker with another rule may come.
@@ -488,7 +484,8 @@ class StateMachine:
         self._forget_doubt(job, worker)
         # The worker is not among the free ones any more: Tables.put_job sees to that.
         job = self.assign(job, worker, Way.PUT)
-        self.effects.append(self._put_job(job, worker))
+        receipt, is_probed = self.receipts.receipt(job), self._is_probed_first(worker)
+        self.effects.append(e.PutJob(job, receipt, is_probed, self.request))
         return job
 
     def _forget_doubt(self, job: Job, worker: Worker) -> None:
@@ -502,10 +499,6 @@ class StateMachine:
                 continue
             if former.worker.id == worker.id:
                 self.tables.put_job(other._replace(former=None))
-
-    def _put_job(self, job: Job, worker: Worker) -> e.PutJob:
-        is_probed = self._is_probed_first(worker)
-        return e.PutJob(job, self.receipts.receipt(job), is_probed, self.request)
 
     def _assign_by_answer(self, job: Job, worker: Worker) -> Job:
         """Assign a job, to be written into the answer to the worker's registration.
@@ -1022,8 +1015,8 @@ class StateMachine:
 
     def _forget_hold(self, before: Job, after: Job) -> None:
         """Forget the progress of a held job, and see whether its worker is still reached."""
-        if self.tables.progress:
-            progress.forget(self, after.id)
+        if after.id in self.tables.progress:
+            self.tables.note_progress(ProgressNote(after.id))
         holder = before.hold.worker if before.hold else None
         if holder is None or not holder.is_connected:
             return
