@@ -11,6 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 import aiohttp
 import ujson
 
+TEMPORARY = (408, 425, 429)
+"""Statuses 4xx after which the same request, handshake or message may succeed."""
+
 T = TypeVar("T")
 
 

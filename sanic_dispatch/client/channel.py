@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from yarl import URL
 
-from sanic_dispatch.client.answers import ServiceError, error_in, error_text
+from sanic_dispatch.client.answers import TEMPORARY, ServiceError, error_in, error_text
 from sanic_dispatch.live import close_codes
 
 FIRST_DELAY_S = 0.5
@@ -24,9 +24,6 @@ WATCHDOG_S = 45.0
 """How long a channel may be silent; the service sends a heartbeat every 20 s."""
 
 MAX_FRAME_BYTES = 64 * 2**20
-
-_LATER = (408, 425, 429)
-"""Statuses 4xx of a handshake that are worth a retry."""
 
 
 class Lost(NamedTuple):
@@ -115,7 +112,7 @@ def raising_channel_lost() -> Iterator[None]:
         raise _lost_by(closed) from None
     except InvalidStatus as refused:
         status, body = refused.response.status_code, refused.response.body or b""
-        code = 0 if status in _LATER else close_codes.of_status(status)
+        code = 0 if status in TEMPORARY else close_codes.of_status(status)
         raise ChannelLost(error_in(status, body, f"answered {status}").detail, code) from None
     except (WebSocketException, OSError, ValueError) as error:
         raise ChannelLost(error_text(error)) from None

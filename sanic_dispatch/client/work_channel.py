@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from yarl import URL
 
-from sanic_dispatch.client.answers import ServiceError
+from sanic_dispatch.client.answers import TEMPORARY, ServiceError
 from sanic_dispatch.client.channel import ChannelLost, Lost, delay_s, raising_channel_lost
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.live import close_codes
@@ -32,9 +32,6 @@ MAX_MESSAGE_BYTES = 16 * 2**20
 
 MAX_SENT_BYTES = 64 * 1024
 """The largest message that the service reads."""
-
-_LATER = (408, 425, 429)
-"""Statuses 4xx of an error after which the same message may succeed."""
 
 
 class TurnedAway(ServiceError):
@@ -245,4 +242,4 @@ def _encoded(message: Mapping[str, Any]) -> str:
 
 def is_temporary(error: ServiceError) -> bool:
     """Whether the same message may succeed later."""
-    return error.status >= 500 or error.status in _LATER
+    return error.status >= 500 or error.status in TEMPORARY
