@@ -16,6 +16,7 @@ from sanic_dispatch.errors import DispatchError, InvalidRequest, MomentInHole
 from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection
 from sanic_dispatch.live.frames import Cursor, Entries, Frame
+from sanic_dispatch.live.hub import STALL_TIMEOUT_S
 from sanic_dispatch.live.rewinder import EPOCH, MAX_PLAYERS, PastView
 from sanic_dispatch.live.subscription import TooManyClients
 
@@ -23,9 +24,6 @@ SPEEDS = (1, 10, 60)
 
 STEP_S = 0.25
 """How often a frame is sent."""
-
-STALL_TIMEOUT_S = 10.0
-"""How long a connection may have no room before it is dropped."""
 
 Look = Callable[[float, str], Awaitable[PastView]]
 """Returns the monitor at a moment, for a player."""

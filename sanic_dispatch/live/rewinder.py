@@ -24,6 +24,7 @@ from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.views import Monitor
 from sanic_dispatch.storage.checkpoint import Pace
 from sanic_dispatch.storage.event_log import Epoch, EventLog, EventWithPayload, Question
+from sanic_dispatch.storage.event_record import LoggedEvent
 from sanic_dispatch.storage.snapshots import MemorySnapshots, SnapshotRef, has_any
 
 SNAPSHOT_EVENTS = 2500
@@ -187,7 +188,7 @@ class Rewinder:
         self._check_recent()
         if self._unsaved() < SNAPSHOT_EVENTS:
             return
-        first = next(iter(self._log.find(Question(limit=1)).events), None)
+        first = self._first_event()
         if first is not None:
             self._log.snapshots.remove_before(first.n - 1)
         for ref in self._recent.refs():
@@ -242,6 +243,10 @@ class Rewinder:
         if len(self._monitors) > MAX_PLAYERS:
             self._monitors.popitem(last=False)[1].close()
 
+    def _first_event(self, after: int = 0) -> LoggedEvent | None:
+        """Return the first event after this number that the log still has."""
+        return next(iter(self._log.find(Question(after=after, limit=1)).events), None)
+
     def _stamp(self) -> Stamp:
         log = self._log
         return Stamp(next(reversed(log.epochs), None), log.snapshots.erased, log.withheld)
@@ -251,7 +256,7 @@ class Rewinder:
 
         That is the first event, or where it is not known what was before it the next snapshot.
         """
-        first = next(iter(self._log.find(Question(limit=1)).events), None)
+        first = self._first_event()
         if first is None:
             return None
         refs = self._log.snapshots.refs()
@@ -303,7 +308,7 @@ class Rewinder:
         known, stamp = self._good.get(ref), self._stamp()
         if known == stamp:
             return True
-        first = next(iter(self._log.find(Question(after=ref.n - 1, limit=1)).events), None)
+        first = self._first_event(after=ref.n - 1)
         if first is None:
             return False
         is_good = first.n > ref.n or SnapshotRef.of(first.n, first.at_s).at_us <= ref.at_us
