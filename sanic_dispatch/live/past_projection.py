@@ -7,7 +7,7 @@ Promises are those in the log; no others are made.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from sanic_dispatch.live.past_events import PastEvents
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.tracked_robots import RobotsState
 from sanic_dispatch.live.views import MONITOR_LOG
-from sanic_dispatch.storage.event_log import EventWithPayload
+from sanic_dispatch.storage.event_log import EventWithPayload, Rest
 from sanic_dispatch.storage.event_record import LoggedEvent
 
 EXPIRE_EVERY_S = 60.0
@@ -38,9 +38,6 @@ CHUNK_ORDERS = 200
 STATE_VERSION = 2
 """The version of the state. Before 2 a forgotten job had a flag, and a turn of a job that had left
 the table did not name it."""
-
-Rest = Callable[[], None]
-"""Called often during long work, so that other threads get the interpreter."""
 
 
 class OrderState(NamedTuple):

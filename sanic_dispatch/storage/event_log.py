@@ -27,6 +27,9 @@ MAX_LIMIT = 1000
 RECENT_EVENTS = 5000
 """How many of the newest events a new owner of a topic looks at: those of some 1,000 orders."""
 
+Rest = Callable[[], None]
+"""Called often during long work, so that other threads get the interpreter."""
+
 
 class Epoch(NamedTuple):
     """A span of numbers in which nothing was lost, from ``first_n`` to the next epoch."""
@@ -242,7 +245,7 @@ class EventLog(ABC):
         """Erase data and results of these jobs for good; the events stay. Raises OSError."""
 
     @abstractmethod
-    def copy_to(self, folder: Path, last_n: int, rest: Callable[[], None]) -> int:
+    def copy_to(self, folder: Path, last_n: int, rest: Rest) -> int:
         """Write the events up to ``last_n``, and the epochs, to a data folder without any.
 
         The epochs are ``unnamed``: who goes on from the copy sends the state to every page. Return

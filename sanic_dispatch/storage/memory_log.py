@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from sanic_dispatch.core.events import Event
@@ -14,6 +14,7 @@ from sanic_dispatch.storage.event_log import (
     EventWithPayload,
     Page,
     Question,
+    Rest,
     Retention,
     is_in_span,
     page_of,
@@ -84,7 +85,7 @@ class MemoryEventLog(EventLog):
                 self._events[at] = event._replace(job=event.job.without_data())
         self.snapshots.erase(jobs)
 
-    def copy_to(self, folder: Path, last_n: int, rest: Callable[[], None]) -> int:
+    def copy_to(self, folder: Path, last_n: int, rest: Rest) -> int:
         events = [event for event in list(self._events) if event.number <= last_n]
         copy = SegmentLog(folder, retention=self._retention)
         copy.write_epochs(unnamed(self._epochs))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import NamedTuple
 
 from sanic_dispatch.core.job import JobRef
-from sanic_dispatch.storage.event_log import Question
+from sanic_dispatch.storage.event_log import Question, Rest
 from sanic_dispatch.storage.segment_format import (
     PAYLOADS,
     DamagedPart,
@@ -37,9 +37,7 @@ def may_have(index: SegmentIndex, jobs: Collection[JobRef]) -> bool:
     return bool(index.damage) or any(index.candidates(Question(ticket=job.ticket)) for job in jobs)
 
 
-def without_payloads(
-    content: bytes, jobs: Collection[JobRef], rest: Callable[[], None]
-) -> Remainder | None:
+def without_payloads(content: bytes, jobs: Collection[JobRef], rest: Rest) -> Remainder | None:
     """Return what is left of a segment without the payloads of these jobs; None if that is all.
 
     What cannot be read may be such a payload, and is left out too, except blocks of events.

@@ -40,6 +40,7 @@ from sanic_dispatch.storage.event_log import (
     Missing,
     Page,
     Question,
+    Rest,
     Retention,
     ends_of,
     is_in_span,
@@ -101,9 +102,6 @@ MAX_EPOCHS = 1000
 """How many epochs are remembered."""
 
 _log = structlog.get_logger("sanic_dispatch.storage")
-
-Rest = Callable[[], None]
-"""Called often during long work, so that other threads get the interpreter."""
 
 
 def no_rest() -> None:

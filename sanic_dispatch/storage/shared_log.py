@@ -19,13 +19,12 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from sanic_dispatch.core.job import Job, JobRef
-from sanic_dispatch.storage.event_log import Epoch, number_before
+from sanic_dispatch.storage.event_log import Epoch, Rest, number_before
 from sanic_dispatch.storage.segment_log import (
     EPOCHS_NAME,
     FLUSH_EVENTS,
     MAX_EPOCHS,
     EventRow,
-    Rest,
     SegmentLog,
     no_rest,
     read_epochs,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +32,7 @@ from sanic_dispatch.storage.atomic_file import (
 from sanic_dispatch.storage.blocking import ThreadedStore
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, WORKERS, Kind, R
-from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
+from sanic_dispatch.storage.event_log import KEEP_ALL, Rest, Retention
 from sanic_dispatch.storage.event_record import join_lines, recorded
 from sanic_dispatch.storage.record_json import (
     UNREADABLE,
@@ -100,7 +100,7 @@ class SqliteStore(ThreadedStore):
         self._file = SqliteFile(folder / DATABASE_NAME, fsync=fsync, retention=retention)
         super().__init__(self._file)
 
-    def copy_database(self, folder: Path, rest: Callable[[], None]) -> DatabaseCopy | None:
+    def copy_database(self, folder: Path, rest: Rest) -> DatabaseCopy | None:
         return self._file.copy_to(folder / DATABASE_NAME, rest)
 
 
@@ -214,7 +214,7 @@ class SqliteFile:
             self._opened.close()
             self._opened = None
 
-    def copy_to(self, path: Path, rest: Callable[[], None]) -> DatabaseCopy:
+    def copy_to(self, path: Path, rest: Rest) -> DatabaseCopy:
         """Copy the database, as of the end of a transaction, by SQLite's online backup.
 
         Runs in another thread than commits: between two steps others take place, and SQLite brings
@@ -398,7 +398,7 @@ def _count(database: sqlite3.Connection, table: str) -> int:
     return count
 
 
-def _count_events(database: sqlite3.Connection, flushed_n: int, rest: Callable[[], None]) -> int:
+def _count_events(database: sqlite3.Connection, flushed_n: int, rest: Rest) -> int:
     """Return how many events in the database are in no segment."""
     count = 0
     query = "SELECT CAST(lines AS BLOB) FROM events WHERE last_n > ?"

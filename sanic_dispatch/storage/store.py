@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.tables import Change, Fact
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import StorageFailed
-from sanic_dispatch.storage.event_log import EventLog
+from sanic_dispatch.storage.event_log import EventLog, Rest
 
 
 class Batch(NamedTuple):
@@ -165,7 +165,7 @@ class Store(ABC):
         Raises StorageFailed.
         """
 
-    def copy_database(self, folder: Path, rest: Callable[[], None]) -> DatabaseCopy | None:
+    def copy_database(self, folder: Path, rest: Rest) -> DatabaseCopy | None:
         """Copy the database of all records to a folder, as of one batch, and sync it.
 
         Return None if there is none. Blocks, and is called in a thread of its own; ``rest`` is
