@@ -1,4 +1,4 @@
-"""What a request costs in instructions, held against the table in benchmarks/ by ``make check``."""
+"""What a request costs in instructions; ``make check`` compares it with benchmarks/'s table."""
 
 from __future__ import annotations
 

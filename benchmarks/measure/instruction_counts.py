@@ -1,4 +1,4 @@
-"""Instructions of a submission, a registration and a cycle in each mode, held against a table.
+"""Instructions of a submission, a registration and a cycle in each mode, compared with a table.
 
 Times differ by a third on a busy machine, instructions by 1 or 2 %. ``instructions.py`` counts more
 exactly what a part costs; this is quick enough for ``make check``, which fails when a request costs

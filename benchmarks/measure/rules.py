@@ -27,8 +27,8 @@ ROBOTS = 6 * DRINKS
 """Enough of them that no robot registers again before its last answer has come."""
 
 LEAST = 10 * DRINKS
-"""The least depth: with fewer orders a robot may find none for it. So short a line is held against
-a new rule at once."""
+"""The least depth: with fewer orders a robot may find none for it. A new rule is matched
+against so short a line at once."""
 
 WITHOUT, WITH = "anything", f"{DRINKS} rules"
 
@@ -90,8 +90,8 @@ async def check(server: Server, depth: int, submitted: Rounds, registered: Round
     """Check that every order waited and every registration took a job; raise ClickException if not.
 
     A registration may also be answered because it repeats an earlier one, or with 202 while its
-    rule is held against the waiting orders. Then more orders wait than before, or not all robots
-    hold one.
+    rule is being matched against the waiting orders. Then more orders wait than before, or not all
+    robots hold one.
     """
     rounds = {"submissions": submitted[server.name], "registrations": registered[server.name]}
     found = {

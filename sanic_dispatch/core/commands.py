@@ -484,7 +484,7 @@ class LookForWorkers(Value, frozen=True):
 
 
 class MatchRules(Value, frozen=True):
-    """Hold rules that are new against some more of the waiting jobs."""
+    """Match new rules against some more of the waiting jobs."""
 
     request: str = ""
 

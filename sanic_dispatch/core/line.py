@@ -11,8 +11,8 @@ The order is
 4. by arrival.
 
 A worker gets the first job that its rule admits. So jobs that the same rules admit form a group,
-and a step looks at groups and not at jobs. A new rule is held against the waiting jobs in slices,
-since that takes a second for 100,000 of them; see ``match_more``.
+and a step looks at groups and not at jobs. A new rule is matched against the waiting jobs in
+slices, since that takes a second for 100,000 of them; see ``match_more``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from sanic_dispatch.core.rules import (
 from sanic_dispatch.core.value import Value
 
 SLICE_JOBS = 200
-"""How many jobs a new rule is held against at once: some 4 ms."""
+"""How many jobs a new rule is matched against at once: some 4 ms."""
 
 SLICE_BYTES = 2**19
 """How large these may be together."""
@@ -108,7 +108,7 @@ class Line:
         self._known: dict[tuple[str | None, ...], frozenset[str]] = {}
         """By the values of those members: the rules that admit such a job."""
         self._being_matched: dict[str, None] = {}
-        """Rules that the jobs in ``_left`` are held against."""
+        """Rules that the jobs in ``_left`` are still to be matched against."""
         self._next_matched: dict[str, None] = {}
         """Rules that came meanwhile."""
         self._left: list[str] = []
@@ -262,11 +262,11 @@ class Line:
 
     @property
     def rules(self) -> KeysView[str]:
-        """The rules that jobs are held against: those of workers that are here, or were lately."""
+        """The rules to match jobs against: those of workers that are here, or were lately."""
         return self._rules.keys()
 
     def is_matched(self, rule: str) -> bool:
-        """Whether a rule was held against all jobs; that of workers that take anything always."""
+        """Whether a rule was matched against all jobs; the one that admits anything always was."""
         if not rule:
             return True
         is_pending = rule in self._being_matched or rule in self._next_matched
@@ -283,7 +283,7 @@ class Line:
         return self._admitting(job.data) if self._rules else frozenset()
 
     def learn(self, rule: str) -> None:
-        """Begin to hold a rule against jobs; a short line is matched at once."""
+        """Begin to match a rule against the jobs; a short line is matched at once."""
         if not rule or rule in self._rules:
             return
         self._rules[rule] = rule_of(rule)
@@ -299,7 +299,7 @@ class Line:
                 self.match_more()
 
     def forget(self, rule: str) -> None:
-        """Hold a rule against no more jobs."""
+        """Match a rule against no more jobs."""
         self._rules.pop(rule, None)
         self._heads.pop(rule, None)
         self._being_matched.pop(rule, None)
@@ -307,7 +307,7 @@ class Line:
         self._note_paths()
 
     def match_more(self) -> None:
-        """Hold new rules against some more jobs."""
+        """Match new rules against some more jobs."""
         jobs, size = SLICE_JOBS, SLICE_BYTES
         while self._left and jobs > 0 and size > 0:
             job = self._find(job_id := self._left.pop())

@@ -805,7 +805,7 @@ class StateMachine:
             self.effects.append(e.StartTimer(look, HURRY_S, is_spread=False))
 
     def _keep_matching(self) -> None:
-        """Have rules held against more jobs soon, if that has not come to an end."""
+        """Have rules matched against more of the waiting jobs soon, unless all are matched."""
         if self.tables.jobs.line.is_matching and not self._is_matching:
             self._is_matching = True
             self.effects.append(e.StartTimer(c.MatchRules(), 0.0, is_spread=False))

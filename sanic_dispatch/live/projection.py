@@ -415,7 +415,7 @@ class Projection:
         return sum(count for _, count in rivals), Competition(able, everyone, own)
 
     def match_more(self) -> None:
-        """Hold new rules against some more of the waiting orders."""
+        """Match new rules against some more of the waiting orders."""
         before = self.situation()
         self.line.match_more()
         self.robots.note_matched()

@@ -26,7 +26,7 @@ class RobotState(StrEnum):
 
     WAITING = "waiting"
     MATCHING = "matching"
-    """Free, but what it takes is still being held against the orders in line."""
+    """Free, but its rule is still being matched against the orders in line."""
     ASIDE = "aside"
     ASSIGNED = "assigned"
     IN_DOUBT = "in doubt"

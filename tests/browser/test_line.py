@@ -142,7 +142,7 @@ async def test_an_orders_way_says_why_it_waits(bar: Bar, visitors: Visitors) -> 
 @pytest.mark.usefixtures("slow_matching")
 @pytest.mark.parametrize("lang", ["en", "de"])
 async def test_a_robot_that_is_getting_ready(bar: Bar, visitors: Visitors, lang: str) -> None:
-    """While its rule is held against the line, those that it could serve are told."""
+    """While its rule is matched against the line, those that it could serve are told."""
     _, own = await bar.order("Ann", "Ben", drink="mojito")
     phone = await visitors.phone(f"?lang={lang}&order={own}")
     monitor = await visitors.operator(f"{Visitors.OPERATORS_LINK}&lang={lang}")

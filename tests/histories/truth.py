@@ -93,7 +93,7 @@ class Truth:
     def _compare(
         self, history: SegmentLog, durable: list[LoggedEvent], unsure: Batch | None
     ) -> None:
-        """Hold the event log against the last life's events; it may have those of ``unsure``."""
+        """Compare the event log with the last life's events; it may have those of ``unsure``."""
         page = history.find(Question(after=self.before, limit=10**9))
         found = list(page.events)
         possible = [*durable, *map(logged, unsure.events if unsure else ())]

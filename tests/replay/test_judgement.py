@@ -63,7 +63,7 @@ def test_promises_of_orders_that_are_not_over() -> None:
 
 
 def test_recorded_outcomes() -> None:
-    """The promises of the log are held against the log, although the replay goes another way."""
+    """The promises of the log are compared with the log, although the replay goes another way."""
     evening = BarEvening(Bar.with_everything())
     recording = evening.read().recording
     whole = judge(recording, SHIPPED)

@@ -1,4 +1,4 @@
-"""An evening in a bar, on the real core and virtual time: what a replay is held against.
+"""An evening in a bar, on the real core and virtual time: what a replay is compared with.
 
 Robots take orders by PUT or in answers, report or just come back, refuse, keep silent, die for a
 while and are set aside; guests cancel, and the operator interferes. The core's timers run.
