@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -69,8 +69,10 @@ from sanic_dispatch.server.runner import CLOSE_GRACE_S, run, serving
 from sanic_dispatch.server.signals import Stop
 from sanic_dispatch.server.sockets import LOOPBACK, allow_open_files, listening_socket
 from sanic_dispatch.server.tls import tls_context
+from sanic_dispatch.storage.event_log import EventLog
 from sanic_dispatch.storage.open_store import open_store, unusable
 from sanic_dispatch.storage.repair import repair_all
+from sanic_dispatch.storage.store import Store
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.auth import Access
 from sanic_dispatch.web.browser_policy import Origins, install_cors, page_headers
@@ -329,8 +331,7 @@ async def _link(service: Context, stack: AsyncExitStack) -> None:
         shared = SharedSecret(settings)
         stack.push_async_callback(shared.close)
         identity.secret = await shared.first_read()
-        following = asyncio.create_task(shared.follow(identity))
-        stack.callback(following.cancel)
+        _run_until_closed(stack, shared.follow(identity))
     forwarder = Forwarder(identity)
     for context in (service, *service.topics.values()):
         context.forwarder = forwarder
@@ -367,20 +368,9 @@ async def services(
             new_projection=_projections(Projection, context),
         )
         store = await stack.enter_async_context(open_store(settings))
-        if not store.history.lasts:  # else the events come with their batch
-            bus.subscribe(store.history.note)
-        context.events = HistoryQueries(store.history, bus.catch_up, clock.now_s)
-        maintenance = asyncio.create_task(maintain_regularly(store.history, clock))
-        stack.callback(maintenance.cancel)
-        context.playbacks = Playbacks(clock)
-        context.rewinder = Rewinder(
-            store.history, bus.catch_up, clock, _projections(PastProjection, context)
-        )
-        keeping_up = asyncio.create_task(context.rewinder.keep_up())
-        stack.callback(keeping_up.cancel)
+        _open_history(context, store.history, bus, stack)
         if settings.menu:
-            refreshing = asyncio.create_task(context.menu.refresh_regularly(clock))
-            stack.callback(refreshing.cancel)
+            _run_until_closed(stack, context.menu.refresh_regularly(clock))
         context.callbacks = CallbackClient(context.guard, timeout_s=settings.callback_timeout_s)
         await context.callbacks.open()
         stack.push_async_callback(context.callbacks.close)
@@ -393,44 +383,10 @@ async def services(
             settings.submit_wait_s,
             hub.promised,
         )
-        context.webhook_client = MessageClient(context.webhook_guard, clock)
-        stack.push_async_callback(context.webhook_client.close)
-        context.push_client = PushClient(
-            context.push_guard, Guard(settings.allow_push) if settings.allow_push else None, clock
-        )
-        stack.push_async_callback(context.push_client.close)
-        context.outbox = Outbox(
-            dispatcher,
-            store,
-            context.events,
-            bus,
-            clock,
-            context.webhook_client,
-            settings.webhooks,
-        )
-        context.push_outbox = PushOutbox(
-            dispatcher,
-            lambda: hub.projection,
-            bus,
-            clock,
-            context.push_client,
-            settings.push_contact,
-        )
-        dispatcher.companions = (context.outbox, context.push_outbox)
+        _open_outboxes(context, store, bus, stack)
         context.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dirs)
         stack.push_async_callback(context.backup.close)
-
-        def project(snapshot: TopicSnapshot) -> Projection:
-            return hub.project(snapshot, experience_in(store.history))
-
-        async def show(snapshot: TopicSnapshot | None) -> None:
-            if snapshot is None and context.forwarder is not None:
-                hub.relay_from(follow_elsewhere(context))
-                return
-            if snapshot is not None:
-                hub.show(await asyncio.to_thread(project, snapshot))
-            hub.set_out_of_reach(snapshot is None)
-
+        show = partial(_show, context, store.history)
         turn = Turn(settings.topic, members if settings.is_shared else None)
         with _starting(settings):
             if await store.open(is_our_turn=turn.is_ours()):
@@ -451,6 +407,65 @@ async def services(
         )  # fmt: skip
         hub.start()
         yield
+
+
+def _open_history(
+    context: Context, history: EventLog, bus: EventBus, stack: AsyncExitStack
+) -> None:
+    """Answer questions about past events, and show the monitor as it was."""
+    clock = context.clock
+    if not history.lasts:  # else the events come with their batch
+        bus.subscribe(history.note)
+    context.events = HistoryQueries(history, bus.catch_up, clock.now_s)
+    _run_until_closed(stack, maintain_regularly(history, clock))
+    context.playbacks = Playbacks(clock)
+    new_projection = _projections(PastProjection, context)
+    context.rewinder = Rewinder(history, bus.catch_up, clock, new_projection)
+    _run_until_closed(stack, context.rewinder.keep_up())
+
+
+def _open_outboxes(context: Context, store: Store, bus: EventBus, stack: AsyncExitStack) -> None:
+    """Make the dispatcher's companions, which tell webhooks and phones of events."""
+    settings, clock, dispatcher = context.settings, context.clock, context.dispatcher
+    context.webhook_client = MessageClient(context.webhook_guard, clock)
+    stack.push_async_callback(context.webhook_client.close)
+    plain_guard = Guard(settings.allow_push) if settings.allow_push else None
+    context.push_client = PushClient(context.push_guard, plain_guard, clock)
+    stack.push_async_callback(context.push_client.close)
+    context.outbox = Outbox(
+        dispatcher, store, context.events, bus, clock, context.webhook_client, settings.webhooks
+    )
+    context.push_outbox = PushOutbox(
+        dispatcher,
+        lambda: context.hub.projection,
+        bus,
+        clock,
+        context.push_client,
+        settings.push_contact,
+    )
+    dispatcher.companions = (context.outbox, context.push_outbox)
+
+
+async def _show(context: Context, history: EventLog, snapshot: TopicSnapshot | None) -> None:
+    """Show a topic that this process takes over; with None the owner's views, if it has any."""
+    hub = context.hub
+    if snapshot is None and context.forwarder is not None:
+        hub.relay_from(follow_elsewhere(context))
+        return
+    if snapshot is not None:
+        hub.show(await asyncio.to_thread(_projection_of, hub, history, snapshot))
+    hub.set_out_of_reach(snapshot is None)
+
+
+def _projection_of(hub: Hub, history: EventLog, snapshot: TopicSnapshot) -> Projection:
+    """Return a snapshot as it is shown, with what the event log says of earlier promises."""
+    return hub.project(snapshot, experience_in(history))
+
+
+def _run_until_closed(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Run something in a task that is cancelled when the stack is closed."""
+    task = asyncio.create_task(work)
+    stack.callback(task.cancel)
 
 
 def _projections(kind: type[P], context: Context) -> Callable[[], P]:
