@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import ujson
 
 from sanic_dispatch.cli import remote
+from sanic_dispatch.cli.json_line import json_of
 from sanic_dispatch.config.tokens import read_tokens
 from sanic_dispatch.core.job import MAX_PRIORITY, ticket_in
 from sanic_dispatch.observability.log import printable
@@ -276,8 +276,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value))
     return "" if value is None else str(value)
-
-
-def json_of(value: Any) -> str:
-    """Return the value as one line of JSON."""
-    return ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)

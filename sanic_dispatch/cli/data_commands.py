@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-import ujson
 
 from sanic_dispatch.cli.env_option import SectionedCommand
+from sanic_dispatch.cli.json_line import json_of
 from sanic_dispatch.cli.options import setting_options, settings_of_topic
 from sanic_dispatch.cli.topic_option import chosen_topic, folder_of_topic, topic_option
 from sanic_dispatch.config.settings import TOPICS_FOLDER
@@ -56,7 +56,7 @@ def check(data_dir: Path, as_json: bool, rebuild_index: bool) -> None:
     topics = {name: inspect(other).to_dict() for name, other in others.items()}
     found["whole"] = found["whole"] and all(topic["whole"] for topic in topics.values())
     if as_json:
-        click.echo(_json(found | ({TOPICS_FOLDER: topics} if topics else {})))
+        click.echo(json_of(found | ({TOPICS_FOLDER: topics} if topics else {})))
     else:
         lines = [*_described(found)]
         lines += [f"topic {name}: {line}" for name in topics for line in _described(topics[name])]
@@ -185,7 +185,3 @@ def _described(found: dict[str, Any]) -> Iterator[str]:
         yield f"{name}: damaged entries that were set aside"
     if not found["files"]:
         yield "nothing is stored here"
-
-
-def _json(value: Any) -> str:
-    return ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sanic_dispatch.cli import remote
-from sanic_dispatch.cli.ctl import OPTIONS, json_of, print_rows, run_as_operator
+from sanic_dispatch.cli.ctl import OPTIONS, print_rows, run_as_operator
 from sanic_dispatch.cli.job_history import line_of
+from sanic_dispatch.cli.json_line import json_of
 from sanic_dispatch.cli.topic_option import folder_of_topic
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339

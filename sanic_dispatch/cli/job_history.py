@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sanic_dispatch.cli import remote
-from sanic_dispatch.cli.ctl import OPTIONS, json_of, run_as_operator
+from sanic_dispatch.cli.ctl import OPTIONS, run_as_operator
+from sanic_dispatch.cli.json_line import json_of
 from sanic_dispatch.cli.why_words import why_words
 from sanic_dispatch.observability.log import printable
 

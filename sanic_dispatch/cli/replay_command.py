@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sanic_dispatch.cli import remote
-from sanic_dispatch.cli.ctl import json_of
+from sanic_dispatch.cli.json_line import json_of
 from sanic_dispatch.cli.number_range import NumberRange
 from sanic_dispatch.cli.recorded_evening import SOURCE, evening_of
 from sanic_dispatch.cli.recorded_evening import parsed as parsed_by

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-import ujson
 from click.core import ParameterSource
 
 from sanic_dispatch.cli.config_file import WEBHOOKS, topics_of, webhooks_of
 from sanic_dispatch.cli.env_option import SectionedCommand
+from sanic_dispatch.cli.json_line import json_of
 from sanic_dispatch.cli.options import HOW_TO_SET, all_setting_options, settings_of
 from sanic_dispatch.config.declaration import Setting
 from sanic_dispatch.config.masking import MASK
@@ -57,7 +57,7 @@ def show_config(as_json: bool, **flags: Any) -> None:
             for name, values in own.items()
         }
         found = rows | ({TOPICS_FOLDER: sections} if sections else {})
-        click.echo(ujson.dumps(found, ensure_ascii=False, escape_forward_slashes=False))
+        click.echo(json_of(found))
         return
     for setting in SETTINGS:
         click.echo(_line(setting, flags[setting.name], _origin(context, setting)))
@@ -85,7 +85,7 @@ def _print_webhooks(name: str, webhooks: Sequence[WebhookEntry]) -> None:
     for each in webhooks:
         click.echo(f"\n# [[{name}]]  # file")
         for key, value in _shown(each).items():
-            text = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)
+            text = json_of(value)
             click.echo(f"# {key} = {text}")
 
 
@@ -104,6 +104,6 @@ def _line(setting: Setting, value: Any, origin: str) -> str:
     written = setting.written(value)
     if written is None or written == []:
         return f"# {setting.key} is not set: {setting.default_text or 'none'}"
-    text = ujson.dumps(written, ensure_ascii=False, escape_forward_slashes=False)
+    text = json_of(written)
     is_masked = setting.mask is not None and MASK in text
     return f"{'# ' if is_masked else ''}{setting.key} = {text}  # {origin}"

@@ -10,10 +10,10 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
-import ujson
 
 from sanic_dispatch import strict_json
 from sanic_dispatch.cli import remote
+from sanic_dispatch.cli.json_line import json_of
 from sanic_dispatch.cli.progress_words import progress_words
 from sanic_dispatch.cli.why_words import why_words
 from sanic_dispatch.config.declaration import HOUR_S
@@ -103,7 +103,8 @@ class Reporter:
         """Print that the job was accepted."""
         state = "assigned" if submitted.position is None else "waiting"
         if self._as_json:
-            self._json({"id": submitted.job_id, "state": state, "position": submitted.position})
+            said = {"id": submitted.job_id, "state": state, "position": submitted.position}
+            click.echo(json_of(said))
         else:
             place = "" if submitted.position is None else f", position {submitted.position}"
             click.echo(f"{state}{place}, id {printable(submitted.job_id) or 'unknown'}")
@@ -115,12 +116,9 @@ class Reporter:
             return
         self._said = text
         if self._as_json:
-            self._json({"id": job_id, **order})
+            click.echo(json_of({"id": job_id, **order}))
         else:
             click.echo(printable(text))
-
-    def _json(self, value: Mapping[str, Any]) -> None:
-        click.echo(ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False))
 
 
 def order_words(order: Mapping[str, Any], now_s: float) -> str:

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import click
-import ujson
 
 from sanic_dispatch.cli import remote
+from sanic_dispatch.cli.json_line import json_of
 from sanic_dispatch.cli.submit import warn_of_loss
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def changed_lines(before: Mapping[str, Any], state: ViewState) -> Iterator[str]:
     for key, value in {**state.map, **gone}.items():
         if before.get(key) != value:
             line = {"at": state.at, "now": state.now, "key": key, "value": value}
-            yield ujson.dumps(line, ensure_ascii=False, escape_forward_slashes=False)
+            yield json_of(line)
 
 
 async def _show_table(url: str, token: str | None, view: str, order: str | None) -> None:
