@@ -7,6 +7,9 @@ from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Worker
 
+JITTER = 0.2
+"""How much earlier or later than its time a timer may fire, as a share of that time."""
+
 
 class PutJob(Value, frozen=True):
     """PUT a job to its holder's callback; ``is_probed``: first ask whether it is still pending."""
@@ -86,7 +89,7 @@ class EraseData(Value, frozen=True):
 
 
 class StartTimer(Value, frozen=True):
-    """Apply a command after ``after_s`` seconds; ``is_spread``: with up to 20 % of jitter."""
+    """Apply a command after ``after_s`` seconds; ``is_spread``: with JITTER."""
 
     command: Command
     after_s: float

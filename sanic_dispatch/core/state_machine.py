@@ -69,7 +69,7 @@ CONNECTED_LEASE_S = 60.0
 ORDERING_EVERY = 1000
 """How often an event says what orders the line, so that it is known of any part of the log."""
 
-MAX_JITTER_FACTOR = 1.2
+MAX_JITTER_FACTOR = 1 + e.JITTER
 """How late a timer may be: if the lease may end before the next check, that is made at its end."""
 
 

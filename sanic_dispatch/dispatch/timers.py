@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from sanic_dispatch.clock import Clock, Timer
 from sanic_dispatch.core.commands import Command, EndRegistration, LookAtJob
-from sanic_dispatch.core.effects import StartTimer
+from sanic_dispatch.core.effects import JITTER, StartTimer
 
-SPREAD = 0.2
+SPREAD = JITTER
 """The jitter of a timer as a share of its time, so that not all fire together."""
 
 
