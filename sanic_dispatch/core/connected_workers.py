@@ -36,8 +36,8 @@ RESUME_S = 15.0
 POLL_AGAIN_S = 10.0
 """How long a worker keeps its place between two polls."""
 
-FORGOTTEN_SESSIONS = 1000
-"""How many sessions may be remembered beyond those in use."""
+SPARE_SESSIONS = 1000
+"""How many sessions may be remembered beyond those in use, and how many that lost a job."""
 
 
 class Resumed(Value, frozen=True):
@@ -326,7 +326,7 @@ def _remember_session(machine: StateMachine, worker: Worker) -> None:
         return
     tables = machine.tables
     in_use = len(tables.workers) + len(tables.jobs.assigned())
-    if len(machine.sessions) > 2 * (in_use + FORGOTTEN_SESSIONS):
+    if len(machine.sessions) > 2 * (in_use + SPARE_SESSIONS):
         _find_sessions(machine)
     machine.sessions[worker.session] = worker.id
 
@@ -342,7 +342,7 @@ def note_lost_job(machine: StateMachine, worker: Worker, job_id: str) -> None:
     """Remember that a worker's session has lost a job, to tell it so when it is back."""
     if worker.session:
         machine.lost_jobs[worker.session] = job_id
-        while len(machine.lost_jobs) > FORGOTTEN_SESSIONS:
+        while len(machine.lost_jobs) > SPARE_SESSIONS:
             del machine.lost_jobs[next(iter(machine.lost_jobs))]
 
 

@@ -239,7 +239,12 @@ class Line:
 
     def customer_of(self, job: Job) -> str:
         """Return the name of the job's customer, in a fair line; a job without one is its own."""
-        return self._customer(job)
+        if self._ordering.fair_by is None:
+            return ""
+        raw = value_at(job.data, self._ordering.fair_by)
+        if raw is None or raw == b"null":
+            return job.id
+        return f"value {raw.decode() if len(raw) > MAX_NAME_BYTES else _normal_form(raw)}"
 
     def advance(self, now_s: float) -> bool:
         """Let jobs rise that have waited for long enough (Unix seconds); return if any did.
@@ -348,7 +353,7 @@ class Line:
             self._groups[admitting] = spot
         if self.is_by_arrival:
             return spot
-        return Spot(spot.group, self._level(job), self._customer(job))
+        return Spot(spot.group, self._level(job), self.customer_of(job))
 
     def _admitting(self, data: bytes) -> frozenset[str]:
         values = texts_at(data, self._paths)
@@ -377,14 +382,6 @@ class Line:
         while steps and since_s + steps * step_s > self._now_s:
             steps -= 1
         return steps
-
-    def _customer(self, job: Job) -> str:
-        if self._ordering.fair_by is None:
-            return ""
-        raw = value_at(job.data, self._ordering.fair_by)
-        if raw is None or raw == b"null":
-            return job.id
-        return f"value {raw.decode() if len(raw) > MAX_NAME_BYTES else _normal_form(raw)}"
 
     def _insert(self, job: Job, spot: Spot) -> None:
         group, lane = spot.group, self._lane(spot)

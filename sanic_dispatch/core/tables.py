@@ -272,7 +272,7 @@ class JobTable:
 
     def fill(self, jobs: Iterable[Job]) -> None:
         """Load many jobs into an empty table."""
-        waiting, finished = [], []
+        waiting, others = [], []
         for job in jobs:
             if job.state is State.WAITING and not (job.former or job.spent or job.turn):
                 self._jobs[job.id] = job
@@ -280,9 +280,9 @@ class JobTable:
                 self.last_ticket = max(self.last_ticket, job.ticket)
                 self.last_place = max(self.last_place, job.place)
             else:
-                finished.append(job)
+                others.append(job)
         self.line.add_all(waiting)
-        for job in finished:
+        for job in others:
             self.put(job)
 
     def remove(self, job_id: str) -> Job:

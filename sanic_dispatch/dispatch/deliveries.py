@@ -137,13 +137,13 @@ class Deliveries:
             del self._busy[url]
 
     async def _put_expired(self, effect: e.PutExpired) -> c.Command:
-        look, body = effect.look, b'{"Expired":{"registered_at":"%b"}}'
+        look = effect.look
+        body = b'{"Expired":{"registered_at":"%b"}}' % look.registered_at.encode()
         await self._begin_put(look.worker_id)
         try:
             if not self._store.may_act():
                 await self._confirm()
-            text = body % look.registered_at.encode()
-            outcome = await self._deliver(look.worker_id, text, {})
+            outcome = await self._deliver(look.worker_id, body, {})
         finally:
             del self._busy[look.worker_id]
         is_sure = isinstance(outcome, Accepted) or await self._waits_no_more(effect.worker)

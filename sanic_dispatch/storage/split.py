@@ -61,9 +61,8 @@ class SplitStore(Store):
                 await self._workers.refresh()
             raise OutcomeUnknown("the workers' file was edited during a write") from error
         except LostOwnership:
-            self._last_begun = self._last_jobs_durable = (
-                0  # the new owner numbers its batches from 1
-            )
+            # The new owner numbers its batches from 1.
+            self._last_begun = self._last_jobs_durable = 0
             raise
         except StorageFailed as error:
             raise OutcomeUnknown(f"only the jobs are written: {error}") from error
