@@ -95,7 +95,7 @@ class OperatorClient(DispatchClient):
     async def recording(self, **question: str | int | None) -> dict[str, Any]:
         """Return a page of events with all that a replay needs; data of orders is in it.
 
-        ``history.recording_page`` reads it.
+        ``recording_page.recorded_in`` reads it.
         """
         query = {name: str(value) for name, value in question.items() if value is not None}
         async with self._request("GET", "operator", "recording", query=query) as answer:

@@ -2,7 +2,7 @@
 
 A call has a number. If the link breaks before the reply, the same call is sent again, under the
 same number, to whoever owns the topic then, which may be this process itself. ``sessions.py`` and
-the state machine see to it that it has one effect.
+the state machine make sure that it has one effect.
 """
 
 from __future__ import annotations

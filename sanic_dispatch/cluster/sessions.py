@@ -20,7 +20,7 @@ from sanic_dispatch.errors import DispatchError
 from sanic_dispatch.observability.request_id import REQUEST_ID
 
 SESSION_S = 5.0
-"""How long a process is waited for whose link broke; it repeats nothing later."""
+"""How long to wait for a process whose link broke; it repeats nothing after that."""
 
 MAX_STRANGERS = 32
 """How many links there may be whose other side has not proved yet who it is."""

@@ -46,7 +46,7 @@ class Register(Value, frozen=True):
 
 
 class Withdraw(Value, frozen=True):
-    """Take a waiting worker out of the queue, at its own word; ``connection``: by which it came."""
+    """Take a waiting worker out of the queue, as it asks; ``connection``: over which it did."""
 
     worker_id: str
     request: str = ""
@@ -281,7 +281,7 @@ class MovePositions(Value, frozen=True):
 
 
 class PutSubscription(Value, frozen=True):
-    """Tell a phone how a job is, or change how it is reached."""
+    """Notify a phone about a job, or change how it is reached."""
 
     job_id: str
     subscription: PushSubscription
@@ -289,7 +289,7 @@ class PutSubscription(Value, frozen=True):
 
 
 class RemoveSubscription(Value, frozen=True):
-    """Tell the phone behind an endpoint nothing more of a job."""
+    """Stop notifying the phone behind an endpoint about a job."""
 
     job_id: str
     endpoint: str

@@ -357,8 +357,8 @@ def on_withdraw(machine: StateMachine, command: c.Withdraw) -> None:
     """Take a worker out of the queue. Raises UnknownWorker and WorkerHasJob.
 
     One that awaits its last job stays: only that it came back says what became of that. So does a
-    connected one that an operator set aside, out of reach: it is that also when it comes again.
-    What was said over a connection before another one took over concerns the worker no more.
+    connected one that an operator set aside, but as one that is not reached: it is still set aside
+    when it comes back. Over a connection that another one has replaced, no worker withdraws.
     """
     worker_id, tables = command.worker_id, machine.tables
     reached_by = tables.workers.connection_of.get(worker_id)

@@ -99,7 +99,7 @@ class StartTimer(Value, frozen=True):
 class StopTimer(Value, frozen=True):
     """Cancel the timer of a job that is over, or of a registration that has ended.
 
-    A lease may last for hours, and whose registration has ended is told so once.
+    A lease may last for hours; and a worker is told only once that its registration has ended.
     """
 
     record_id: str

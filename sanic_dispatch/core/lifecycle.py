@@ -337,7 +337,7 @@ def forget(job: Job, now_s: float, reason: str) -> Step:
 
 
 def put_back(job: Job, now_s: float, reason: str) -> Step:
-    """Return an assigned, doubtful or failed job to its own place, at an operator's word."""
+    """Return an assigned, doubtful or failed job to its own place, as an operator asks."""
     if job.forgotten:
         raise WrongState("put back what is forgotten", job.state)
     if job.state not in (State.ASSIGNED, State.FAILED):

@@ -6,7 +6,7 @@ The order is
 2. by level, where priorities are on: a job's priority, one level better for every
    ``priority_step_s`` that it has waited, and 0 at best;
 3. by turn, where the line is fair: the first job of each customer, then the second of each, and so
-   on; in a round the customer comes first whom workers that take these jobs served longest ago.
+   on; in each round first the customer whom workers that take these jobs served longest ago.
    That is start-time fair queueing (Goyal, Vin and Cheng, 1996) with equal weights;
 4. by arrival.
 

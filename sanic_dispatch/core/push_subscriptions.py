@@ -1,4 +1,4 @@
-"""Web Push: the phones that are told how their order is, and what each of them was told.
+"""Web Push: the phones that are notified about an order, and what each of them was told.
 
 The subscriptions of a job are a fact of the topic, so they are committed, undone and handed over
 like every record. What a phone is to be told follows from the job alone, and is stored nowhere: so
@@ -106,7 +106,7 @@ def all_subscriptions(facts: Iterable[Fact]) -> dict[str, list[PushSubscription]
 
 
 def on_put_subscription(machine: StateMachine, command: c.PutSubscription) -> None:
-    """Tell a phone how its order is; the same endpoint replaces, and keeps what it was told.
+    """Notify a phone about its order; a known endpoint is changed, and keeps what it was told.
 
     Raises UnknownJob, WrongState and TooManySubscriptions.
     """

@@ -353,7 +353,7 @@ class StateMachine:
             return self._give_first_job_or_enqueue(worker)
         if worker.aside is None or lost:  # that it never arrived is said only here
             worker = worker.awaiting(self.now.wall_s, job.id, lost=lost)
-        else:  # by an operator, whose word stands
+        else:  # by an operator: it stays so
             worker = worker._replace(aside=worker.aside._replace(job_id=job.id))
         self.enqueue(worker)
         self.free_successor(job.id, worker.key)

@@ -47,7 +47,7 @@ numbers of the commands that it has forwarded and that are applied, in decimal, 
 
 PUSH = "push:"
 """The name of a fact begins so: a job's id follows, and the value is the JSON of the phones that
-are told how it is."""
+are notified about it."""
 
 Record = Job | Worker | Fact
 

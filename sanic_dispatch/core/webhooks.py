@@ -60,7 +60,7 @@ class Endpoint(Value, frozen=True):
 class Position(Value, frozen=True):
     """How far an endpoint is: it was told of every event up to number ``n``.
 
-    ``failing_since_s`` (Unix seconds) is when the first of the present row of failures was.
+    ``failing_since_s`` (Unix seconds) is when the present run of failures began.
     ``disabled`` says why nothing is sent any more; empty while it is.
     """
 

@@ -57,8 +57,10 @@ GATHER_S = 0.003
 """How long the next batch may grow after a commit, while requests keep coming."""
 
 QUIET_TURNS = 4
-"""How many turns of the event loop without one end that; from its socket to its batch a request
-takes three."""
+"""How many turns of the event loop without a new request end the gathering.
+
+From its socket to its batch a request takes three.
+"""
 
 _READS = (c.LookUp, c.Read)
 """Commands that change nothing: after a commit has failed they see what is durable.

@@ -274,7 +274,7 @@ class Dispatcher:
         await self._break_off(ShuttingDown)
 
     async def drain(self) -> None:
-        """Assign nothing more, take nothing in once nothing is under way, and commit the rest.
+        """Stop assigning, wait for what is under way, stop accepting, and commit the rest.
 
         Afterwards requests wait, and nothing is in doubt but what a worker has not answered within
         DRAIN_S. Returns at once if the topic is lost.
@@ -675,7 +675,7 @@ class Dispatcher:
         return ownership.is_owner or ownership.is_successor or not ownership.owner
 
     def check_started(self) -> None:
-        """Raise the same if the records are not loaded yet, or are another process's."""
+        """Raise as ``check_open``, but not while this process stops: it still has the records."""
         if not self._is_stopped:
             self.check_open()
 

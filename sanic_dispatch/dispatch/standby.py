@@ -131,7 +131,7 @@ class Standby:
             _log.info("ownership.released", epoch=self._ownership.epoch, to=to)
 
     def _keep_for_a_while(self) -> None:
-        """See to it that the topic does not go to and fro.
+        """Do not hand the topic over for a while, so that it does not go back and forth.
 
         Its last owner may be leaving, and count as living here until the next announcement.
         """

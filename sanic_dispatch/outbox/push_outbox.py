@@ -1,4 +1,4 @@
-"""The push outbox: tells phones how their order is, while this process serves the topic.
+"""The push outbox: notifies phones about their orders, while this process serves the topic.
 
 What a phone is to be told follows from its order's record each time that a message begins: what
 has become untrue while it waited is dropped. What a phone was told is a fact of the topic,
@@ -107,7 +107,7 @@ class Phone(Destination):
 
 
 class PushOutbox:
-    """Tells phones how their order is. The methods for requests raise as ``Outbox`` does."""
+    """Notifies phones about their orders. The methods for requests raise as ``Outbox`` does."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class PushOutbox:
         return public_key_of(await self._read(lambda tables: tables.facts.secret))
 
     async def subscribe(self, job_id: str, subscription: PushSubscription) -> None:
-        """Tell a phone how a job is, but not what is so already: its page shows that.
+        """Notify a phone about a job, but not of what is true already: its page shows that.
 
         The caller has the guard check the endpoint. Raises UnknownJob, WrongState and
         TooManySubscriptions.

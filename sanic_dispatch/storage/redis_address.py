@@ -1,6 +1,6 @@
 """Parse a Redis URL: where to connect, TLS, and the commands that begin a connection.
 
-The options in the URL are redis-py's, as far as ``check_redis`` allows them.
+The options in the URL are redis-py's, as far as ``check_redis_url`` allows them.
 """
 
 from __future__ import annotations

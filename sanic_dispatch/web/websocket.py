@@ -196,10 +196,8 @@ class Follower(Websocket):
 def handshake(request: Request, max_bytes: int = MESSAGE_BYTES) -> tuple[ServerProtocol, Response]:
     """Return the websockets library's answer to a handshake: 101, or why not.
 
-    No message may be larger than ``max_bytes``.
-
-    It gets only the headers of the handshake: an odd cookie or a proxy's header must not make it
-    fail.
+    No message may be larger than ``max_bytes``. The library gets only the headers of the handshake:
+    an odd cookie or a proxy's header must not make it fail.
     """
     frames = ServerProtocol(max_size=max_bytes, state=OPEN)
     about = [

@@ -10,7 +10,7 @@ from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.subscription import TooManyClients
 
 TICK_S = 0.5
-"""How often it is looked which websockets are silent."""
+"""How often to check which websockets are silent."""
 
 
 class Watched(Protocol):
