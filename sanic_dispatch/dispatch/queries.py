@@ -25,8 +25,8 @@ EARLIER_EVENTS = 512
 class EarlierRuns(NamedTuple):
     """What is known of the runs before: the epochs, and the last events up to the start.
 
-    Without epochs no number of an earlier epoch is good. Jobs that were forgotten (removed, once
-    they were finished) had finished by ``forgotten_until_s``; it is -inf if none was.
+    Without epochs no number of an earlier epoch is good. The finished jobs that are not kept any
+    more had finished by ``forgotten_until_s``; it is -inf if all are kept.
     """
 
     epochs: Sequence[Epoch] = ()
@@ -107,9 +107,9 @@ def snapshot_of(tables: Tables, earlier: EarlierRuns) -> TopicSnapshot:
 
 
 def forgotten_until_s(tables: Tables) -> float:
-    """Return by when all jobs that are forgotten had finished: -inf if there are none.
+    """Return by when the finished jobs that are not kept any more had finished; -inf if all are.
 
-    The jobs that finished first are forgotten first.
+    Those that finished first are removed first.
     """
     jobs = tables.jobs
     if len(jobs) == jobs.last_ticket:

@@ -203,9 +203,9 @@ class ChangedKeys:
         self._need_room(room, self.changes.workers.values())
 
     def need_failed(self) -> None:
-        """Send the state to those who may have a failed order that was forgotten meanwhile.
+        """Send the state to those who may have a failed order that was removed meanwhile.
 
-        Orders are forgotten when others end.
+        Orders are removed when others end.
         """
         if self._forgotten_until_s > -inf:
             self.need(self.changes.last_end_of_earlier_runs())
@@ -225,7 +225,7 @@ class ChangedKeys:
         self.least = max(self.least, number)
 
     def _add_ended(self) -> None:
-        """Add the orders that have ended and are gone; some may be forgotten."""
+        """Add the orders that have ended and are gone; some may not be kept any more."""
         for line in self.changes.ends():
             if self.changes.is_gone(line.job_id):
                 is_failed = line.kind == EventKind.JOB_FAILED
