@@ -29,7 +29,7 @@ from sanic_dispatch.storage.data_folder import make_topic_folder
 from sanic_dispatch.storage.export_format import Content, renumber_workers
 from sanic_dispatch.storage.journal import all_journals_in
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
-from sanic_dispatch.storage.open_store import claimed, store_of, unusable
+from sanic_dispatch.storage.open_store import claimed, new_store, unusable
 from sanic_dispatch.storage.read_json_folder import read_folder
 from sanic_dispatch.storage.record_json import order_of
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, opened_copy
@@ -192,7 +192,7 @@ async def _read_again(settings: Settings) -> Content:
 
 
 async def _write(settings: Settings, content: Content) -> None:
-    store = store_of(settings)
+    store = new_store(settings)  # a start knows how long the history of other modes is kept
     try:
         await store.load()
         await store.commit(Batch(1, list(_changes(content)), ()))

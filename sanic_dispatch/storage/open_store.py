@@ -42,9 +42,14 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 
 def store_of(settings: Settings) -> Store:
     """Return the store for the modes of both queues; the data folder has to be locked already."""
-    jobs, workers = settings.job_queue_mode, settings.worker_queue_mode
     if settings.needs_data_dir:
         recover_or_refuse(settings)
+    return new_store(settings)
+
+
+def new_store(settings: Settings) -> Store:
+    """Return the store, and leave what other modes have left in the folder to the next start."""
+    jobs, workers = settings.job_queue_mode, settings.worker_queue_mode
     if jobs is workers:
         return _jobs_store(settings, jobs, workers=True)
     jobs_store = _jobs_store(settings, jobs, workers=False)

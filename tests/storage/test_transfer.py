@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sanic_dispatch.config.declaration import HOUR_S
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.errors import (
@@ -20,6 +21,7 @@ from sanic_dispatch.errors import (
     RedisInUse,
     RedisUnusable,
 )
+from sanic_dispatch.storage import segment_log
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.check import inspect
 from sanic_dispatch.storage.data_folder import DataFolder
@@ -27,6 +29,7 @@ from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of
 from sanic_dispatch.storage.export_import import read_contents, write_contents
 from sanic_dispatch.storage.journal import journals_in
+from sanic_dispatch.storage.open_store import open_store
 from sanic_dispatch.storage.read_history import history_left_alone
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
 from tests.storage.samples import (
@@ -143,6 +146,26 @@ async def test_another_mode_replays_journals(mode: Mode, tmp_path: Path) -> None
         stored = json.loads((tmp_path / "jobs.json").read_bytes())
         assert {entry["ticket"] for entry in stored} == {1, 2, 3, 4, 5, 8}
         assert json.loads((tmp_path / "dispatch.json").read_bytes())["version"] == 1
+
+
+async def test_an_import_drops_nothing_of_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long it is kept is a setting of the service; a killed one has left newer events."""
+    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", 12)
+    files, topic = JournaledFiles(tmp_path, fsync=False), Topic()
+    files.load()
+    files.commit(topic.batch_of_events(30))
+    files.history.flush()
+    files.commit(topic.with_events(topic.apply(topic.put(job(1)))))
+    content = await read_contents(settings_of(Mode.CACHED_JSON_FILE, tmp_path))
+    service = replace(settings_of(Mode.SQLITE, tmp_path), keep_history_s=87600 * HOUR_S)
+    await write_contents(replace(service, keep_history_s=0.0), content)
+    with history_left_alone(tmp_path) as log:
+        assert [event.n for event in log.scan()] == list(range(1, 32))
+    async with open_store(service) as store:
+        await store.load()
+        assert [event.n for event in store.history.scan()] == list(range(1, 32))
 
 
 async def test_reading_changes_nothing(tmp_path: Path) -> None:
