@@ -18,7 +18,7 @@ from sanic_dispatch.storage.event_log import retention_of
 from sanic_dispatch.storage.json_file import JsonFileStore, recover_files
 from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.split import SplitStore
-from sanic_dispatch.storage.sqlite import SqliteStore
+from sanic_dispatch.storage.sqlite import SqliteStore, recover_events
 from sanic_dispatch.storage.store import Store
 
 
@@ -64,7 +64,7 @@ def unusable(settings: Settings, reason: str) -> StartError:
 
 
 def recover_or_refuse(settings: Settings) -> None:
-    """Finish what other modes have left in the journals of the data folder.
+    """Finish what other modes have left in the data folder: journals, and the newest events.
 
     Raises NotAQueue, or DataFolderUnusable if the files cannot be written.
     """
@@ -75,6 +75,8 @@ def recover_or_refuse(settings: Settings) -> None:
             recover_files(folder, fsync=fsync, retention=retention)
         if mode is not Mode.CACHED_JSON_FILE:
             recover_folder(folder, fsync=fsync, retention=retention)
+        if mode is not Mode.SQLITE:
+            recover_events(folder, fsync=fsync, retention=retention)
     except StorageFailed as error:
         raise DataFolderUnusable(folder, str(error)) from error
 

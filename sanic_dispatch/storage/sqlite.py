@@ -393,6 +393,34 @@ class SqliteFile:
             raise NotAQueue(self._path, f"cannot be read: {error}") from error
 
 
+def recover_events(folder: Path, *, fsync: bool, retention: Retention = KEEP_ALL) -> None:
+    """Move the events that only the database of a folder has to segments, for another mode.
+
+    A killed process leaves some, and so does a backup. Do nothing in a folder without a database of
+    ours with events. Raises NotAQueue, or StorageFailed if the segments cannot be written.
+    """
+    path = folder / DATABASE_NAME
+    file = SqliteFile(path, fsync=fsync, retention=retention)
+    try:
+        file.history.load()
+        if _last_event(path) > file.history.last_number:
+            file.load()
+            file.history.flush()
+    except OSError as error:
+        raise StorageFailed(f"the history cannot be moved: {error.strerror}") from error
+    finally:
+        file.close()
+
+
+def _last_event(path: Path) -> int:
+    """Return the number of the last event in a database, 0 if it has none or is not ours."""
+    if not path.is_file():
+        return 0
+    with suppress(sqlite3.Error), closing(_connect(Path(os.path.realpath(path)))) as database:
+        return database.execute("SELECT max(last_n) FROM events").fetchone()[0] or 0
+    return 0
+
+
 def _count(database: sqlite3.Connection, table: str) -> int:
     count: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     return count

@@ -168,6 +168,31 @@ async def test_an_import_drops_nothing_of_the_history(
         assert [event.n for event in store.history.scan()] == list(range(1, 32))
 
 
+@pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
+async def test_another_mode_has_the_events_of_a_killed_database(mode: Mode, tmp_path: Path) -> None:
+    """The newest ones are in its table only; they move once, and new ones are numbered after."""
+    old, killed, topic = tmp_path / "old", tmp_path / "killed", Topic()
+    old.mkdir()
+    file = SqliteFile(old / DATABASE_NAME, fsync=False)
+    file.load()
+    for n in (1, 2, 3):
+        file.commit(topic.with_events(topic.apply(topic.put(job(n)))))
+    shutil.copytree(old, killed)
+    file.close()
+    content = await read_contents(settings_of(Mode.SQLITE, killed))
+    await write_contents(settings_of(mode, killed), content)
+    for last_n in (3, 4):
+        async with opened(both(mode), killed) as store:
+            await store.load()
+            assert [event.n for event in store.history.scan()] == list(range(1, last_n + 1))
+            assert store.history.last_number == last_n
+            topic.restarted()
+            await store.commit(topic.with_events(topic.apply(topic.put(job(last_n + 1)))))
+    with history_left_alone(killed) as log:
+        assert [event.ticket for event in log.scan()] == [1, 2, 3, 4, 5]
+        assert len(list(log.payloads())) == 5
+
+
 async def test_reading_changes_nothing(tmp_path: Path) -> None:
     """Also in the original's files, which have no tickets."""
     (tmp_path / "jobs.json").write_text(text := json.dumps(JOBS, indent=2))
