@@ -35,8 +35,17 @@ async def run(worker: Worker, seconds: float) -> None:
         if job.is_cancelled:
             await job.fail("stopped for the customer", cancelled=True)
         else:
-            await job.done(result)
+            await report(job, result)
         print("done", flush=True)
+
+
+async def report(job: WorkerJob, result: Any) -> None:
+    """Report the result; fail the job if that cannot be sent, or it would stop every worker."""
+    try:
+        await job.done(result)
+    except ServiceError as error:  # too large, or not JSON
+        print(f"result refused: {error}", flush=True)
+        await job.fail(str(error))
 
 
 def say_lost(lost: Lost) -> None:

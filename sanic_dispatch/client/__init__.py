@@ -8,7 +8,7 @@
 A worker needs no address of its own:
 
     async for job in Worker("http://localhost:2567/", "Robot-1"):
-        await job.done({"made": job.data})
+        await job.done({"glasses": 1})
 
 Methods raise ServiceError if the service refuses a request, and Unreachable without an answer.
 """

@@ -2,7 +2,7 @@
 
 async for job in Worker("http://localhost:2567/", "Robot-1"):
     await job.progress(40, "adding gin")
-    await job.done({"made": job.data})
+    await job.done({"glasses": 1})
 """
 
 from __future__ import annotations

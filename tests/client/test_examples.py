@@ -120,6 +120,19 @@ async def test_a_websocket_worker_stops_after_its_job(service: Service) -> None:
     assert (await service.job(job_id))["state"] == "done"
 
 
+async def test_a_websocket_worker_outlives_a_result_that_is_too_large(service: Service) -> None:
+    """The job fails, or each worker in turn would make it and end."""
+    async with process(*BY_WEBSOCKET, service.base_url, "--seconds", "0.01"):
+        _, _, large = await service.submit("x" * 70_000)
+
+        async def has_failed() -> bool:
+            return (await service.job(large))["state"] == "failed"
+
+        await eventually(has_failed)
+        _, _, job_id = await service.submit("one")
+        assert await result(service, job_id) == {"made": "one"}
+
+
 async def test_the_lines_in_the_docs(service: Service, tmp_path: Path) -> None:
     """The program in docs/workers.md works as it stands."""
     found = re.search(r"```python\n(.*?)```", (DOCS / "workers.md").read_text(), re.DOTALL)
@@ -128,7 +141,7 @@ async def test_the_lines_in_the_docs(service: Service, tmp_path: Path) -> None:
     program.write_text(found[1].replace("http://localhost:2567/", service.base_url))
     async with process(sys.executable, str(program)):
         _, _, job_id = await service.submit({"drink": "mojito"})
-        assert await result(service, job_id) == {"made": {"drink": "mojito"}}
+        assert await result(service, job_id) == {"glasses": 1}
 
 
 async def test_the_lines_for_a_shell(service: Service) -> None:
