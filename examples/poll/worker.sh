@@ -25,8 +25,9 @@ call() { # METHOD PATH [curl's options …]; prints the status: 000 without an a
 
 report() { # JOB RECEIPT WHAT BODY; until there is an answer: a repeat changes nothing
     while :; do
-        status=$(call POST "jobs/$1/$3" -H "Job-Receipt: $2" -H 'Content-Type: application/json' \
-            -d "$4")
+        # by a pipe: an argument may have 128 KiB, and a job may be larger
+        status=$(printf '%s' "$4" | call POST "jobs/$1/$3" -H "Job-Receipt: $2" \
+            -H 'Content-Type: application/json' --data-binary @-)
         case $status in
         000 | 5??) sleep 1 ;;
         *) return ;;

@@ -110,6 +110,14 @@ async def test_a_polling_worker_that_was_killed_gets_its_job_again(service: Serv
         await result(service, job_id)
 
 
+async def test_a_polling_worker_reports_a_large_result(service: Service) -> None:
+    """It is larger than an argument of a command may be."""
+    data = "x" * 200_000
+    _, _, job_id = await service.submit(data)
+    async with process("sh", "-c", f"{BY_POLLING[0]} {service.base_url} >/dev/null 2>&1"):
+        assert await result(service, job_id) == {"made": data}
+
+
 async def test_a_websocket_worker_stops_after_its_job(service: Service) -> None:
     """Ctrl-C ends it without a trace, once the job in hand is done."""
     async with process(*BY_WEBSOCKET, service.base_url, "--seconds", "0.5") as worker:
