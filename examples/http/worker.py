@@ -132,25 +132,25 @@ class Worker:
             if job := self._inbox.next_job(ASK_AGAIN_S):
                 return job
 
-    def complete(self, job: Job, result: Any) -> None:
-        """Report that the job is done."""
-        self._report(job, "complete", result)
+    def complete(self, job: Job, result: Any) -> bool:
+        """Report that the job is done; return whether that was accepted."""
+        return self._report(job, "complete", result)
 
-    def fail(self, job: Job, reason: str) -> None:
-        """Report that the job cannot be done here; another worker may try."""
-        self._report(job, "fail", {"reason": reason, "retry": True})
+    def fail(self, job: Job, reason: str, *, retry: bool = True) -> None:
+        """Report that the job cannot be done here; with ``retry`` another worker may try."""
+        self._report(job, "fail", {"reason": reason, "retry": retry})
 
-    def _report(self, job: Job, what: str, body: Any) -> None:
+    def _report(self, job: Job, what: str, body: Any) -> bool:
         """Report until there is an answer: a repeat changes nothing."""
         headers = {"Job-Receipt": job.receipt, "Content-Type": "application/json"}
         while True:
             try:
                 self._post(f"jobs/{job.id}/{what}", headers, json.dumps(body).encode())
-                return
+                return True
             except HTTPError as error:
                 if error.code < 500:  # somebody else has the job by now, or it was cancelled
                     print(f"report refused: {error.code}", flush=True)
-                    return
+                    return False
                 _wait_after(error)
             except OSError as error:
                 _wait_after(error)
@@ -201,8 +201,10 @@ def main() -> None:
                 worker.fail(job, str(error))
                 print(f"failed: {error}", flush=True)
             else:
-                worker.complete(job, result)
-                print("done", flush=True)
+                if worker.complete(job, result):
+                    print("done", flush=True)
+                else:  # too large, for example: without a report it would come again
+                    worker.fail(job, "its result was refused", retry=False)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,11 @@ report() { # JOB RECEIPT WHAT BODY; until there is an answer: a repeat changes n
             -H 'Content-Type: application/json' --data-binary @-)
         case $status in
         000 | 5??) sleep 1 ;;
-        *) return ;;
+        2??) return 0 ;;
+        *)
+            echo "report refused: $status" >&2
+            return 1
+            ;;
         esac
     done
 }
@@ -49,12 +53,13 @@ while :; do
         data=$(printf '%s\n' "$one_line" | sed 's/^[^,]*,"data":\(.*\),"submitted_at":"[^"]*"}}$/\1/')
         receipt=$(sed -n 's/^[Jj]ob-[Rr]eceipt: *\([^[:space:]]*\).*/\1/p' "$answer.head")
         report "$job" "$receipt" progress '{"percent":0,"text":"mixing"}'
-        if result=$(work "$data"); then
-            report "$job" "$receipt" complete "$result"
-        else
+        if ! result=$(work "$data"); then
             report "$job" "$receipt" fail '{"reason":"it did not work","retry":true}'
+        elif report "$job" "$receipt" complete "$result"; then
+            echo "done" >&2
+        else # too large, for example: without a report it would come again with each poll
+            report "$job" "$receipt" fail '{"reason":"its result was refused"}'
         fi
-        echo "done" >&2
         ;;
     204) ;; # no job in that time: ask again
     000 | 408 | 429 | 5??)

@@ -118,6 +118,19 @@ async def test_a_polling_worker_reports_a_large_result(service: Service) -> None
         assert await result(service, job_id) == {"made": data}
 
 
+async def test_a_polling_worker_whose_result_is_refused() -> None:
+    """The job fails, or each poll would bring it again."""
+    async with (
+        running_service(max_body_bytes=1024) as service,
+        process(*BY_POLLING, service.base_url) as worker,
+    ):
+        _, _, large = await service.submit("x" * 1020)
+        await line_of(worker.stdout, lambda line: "report refused: 413" in line)
+        _, _, job_id = await service.submit("one")
+        assert await result(service, job_id) == {"made": "one"}
+        assert (await service.job(large))["state"] == "failed"
+
+
 async def test_a_websocket_worker_stops_after_its_job(service: Service) -> None:
     """Ctrl-C ends it without a trace, once the job in hand is done."""
     async with process(*BY_WEBSOCKET, service.base_url, "--seconds", "0.5") as worker:

@@ -288,6 +288,19 @@ async def test_a_plain_worker_with_a_wrong_token() -> None:
         assert await asyncio.wait_for(process.wait(), 20) == 1
 
 
+async def test_a_plain_worker_whose_result_is_refused() -> None:
+    """The job fails, or the worker would get it again, and make it again and again."""
+    async with (
+        running_service(max_body_bytes=1024) as service,
+        plain_worker(service.base_url) as process,
+    ):
+        _, _, large = await service.submit("x" * 1020)
+        assert (await ends(service, large))["reason"] == "its result was refused"
+        _, _, job_id = await service.submit("one")
+        assert (await ends(service, job_id))["result"] == {"made": "one"}
+        assert process.returncode is None
+
+
 async def test_a_plain_worker_reports_failures() -> None:
     """A failed job is tried by others until max_attempts."""
     worker = runpy.run_path(str(ROOT / "examples/http/worker.py"))
