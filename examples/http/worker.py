@@ -137,8 +137,12 @@ class Worker:
         return self._report(job, "complete", result)
 
     def fail(self, job: Job, reason: str, *, retry: bool = True) -> None:
-        """Report that the job cannot be done here; with ``retry`` another worker may try."""
-        self._report(job, "fail", {"reason": reason, "retry": retry})
+        """Report that the job cannot be done here; with ``retry`` another worker may try.
+
+        The reason becomes one line of at most 200 characters, since no other is accepted.
+        """
+        line = "".join(each if each.isprintable() else " " for each in reason)[:200]
+        self._report(job, "fail", {"reason": line, "retry": retry})
 
     def _report(self, job: Job, what: str, body: Any) -> bool:
         """Report until there is an answer: a repeat changes nothing."""

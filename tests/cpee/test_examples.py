@@ -302,13 +302,13 @@ async def test_a_plain_worker_whose_result_is_refused() -> None:
 
 
 async def test_a_plain_worker_reports_failures() -> None:
-    """A failed job is tried by others until max_attempts."""
+    """A failed job is tried by others until max_attempts; the reason may be any text."""
     worker = runpy.run_path(str(ROOT / "examples/http/worker.py"))
     async with running_service(max_attempts=1) as service:
         _, _, job_id = await service.submit("one")
         robot = worker["Worker"](service.base_url, "Robot 1", worker["Inbox"]("127.0.0.1", 0))
         job = await asyncio.to_thread(robot.next_job)
-        await asyncio.to_thread(robot.fail, job, "no ice")
+        await asyncio.to_thread(robot.fail, job, "no ice\n" * 100)
         ended = await ends(service, job_id)
     assert ended["state"] == "failed"
     assert "no ice" in ended["reason"]
