@@ -400,10 +400,13 @@ def recover_events(folder: Path, *, fsync: bool, retention: Retention = KEEP_ALL
     ours with events. Raises NotAQueue, or StorageFailed if the segments cannot be written.
     """
     path = folder / DATABASE_NAME
+    last = _last_event(path)
+    if not last:
+        return
     file = SqliteFile(path, fsync=fsync, retention=retention)
     try:
         file.history.load()
-        if _last_event(path) > file.history.last_number:
+        if last > file.history.last_number:
             file.load()
             file.history.flush()
     except OSError as error:
