@@ -397,7 +397,11 @@ async def services(
             context.standby = Standby(dispatcher, store.ownership, turn, show, hub.set_out_of_reach)
             context.standby.start()
             stack.push_async_callback(context.standby.stop)
-        watchdog = Watchdog(lambda: hub.projection.next_pair(), clock, lambda: dispatcher.is_open)
+        watchdog = Watchdog(
+            lambda: hub.projection.next_pair(dispatcher.is_reached),
+            clock,
+            lambda: dispatcher.is_open,
+        )
         watchdog.start()
         stack.push_async_callback(watchdog.stop)
         context.readiness = Readiness(store, watchdog, clock, dispatcher)

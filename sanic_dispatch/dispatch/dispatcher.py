@@ -180,6 +180,10 @@ class Dispatcher:
         """Whether an operator has paused the topic."""
         return self._machine.is_paused
 
+    def is_reached(self, worker: Worker) -> bool:
+        """Whether a job can be sent to a waiting worker: to a connected one, unless it is away."""
+        return not worker.is_connected or worker.id in self._machine.tables.workers.connection_of
+
     @property
     def operator(self) -> Operator:
         """The operator's acts. Raises StandingBy, and ShuttingDown before the start."""

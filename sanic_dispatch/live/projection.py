@@ -322,11 +322,18 @@ class Projection:
         """Return the order with this secret id, if it is shown."""
         return self._orders.get(job_id)
 
-    def next_pair(self) -> tuple[int, str] | None:
-        """Return the ticket and the callback that are next in line; None if not both, or paused."""
+    def next_pair(self, is_reached: Callable[[Worker], bool]) -> tuple[int, str] | None:
+        """Return the ticket and the callback that are next in line; None if not both, or paused.
+
+        ``is_reached`` says whether a job could be sent to a robot now: no event tells that.
+        """
         if self._paused or not self.line.size:
             return None
-        first_of = {robot.worker.rule: url for url, robot in reversed(self.robots.free.items())}
+        first_of = {
+            robot.worker.rule: url
+            for url, robot in reversed(self.robots.free.items())
+            if is_reached(robot.worker)
+        }
         for rule, url in first_of.items():
             if head := self.line.head_for(rule):
                 return head.job.ticket, url

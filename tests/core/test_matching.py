@@ -388,7 +388,7 @@ class Bar:
             entry.job.ticket for entry in line
         ]
         if not tables.facts.paused:
-            assert self.projection.next_pair() is None
+            assert self.projection.next_pair(lambda _: True) is None
 
     def robots(self, now_s: float) -> tuple[set[str], set[str]]:
         """Return the rules of robots at work, and of all that are here."""

@@ -16,9 +16,11 @@ class Watched:
     def __init__(self) -> None:
         self.story, self.clock, self.projection = Story(), FakeClock(), Projection()
         self.story.tell(self.projection.fold)
-        self.is_open = True
+        self.is_open, self.away = True, set[str]()
         self.watchdog = Watchdog(
-            lambda: self.projection.next_pair(), self.clock, lambda: self.is_open
+            lambda: self.projection.next_pair(lambda worker: worker.id not in self.away),
+            self.clock,
+            lambda: self.is_open,
         )
         self.watchdog.start()
 
@@ -62,6 +64,17 @@ async def test_one_alone_may_wait(watched: Watched) -> None:
     watched.story.submit("x")
     await watched.clock.advance(100)
     assert watched.watchdog.stuck_s == 0
+
+
+async def test_a_worker_that_is_away_is_no_alarm(watched: Watched) -> None:
+    """One behind it is, since that could get the job."""
+    watched.story.submit("x")
+    watched.away.add(watched.story.register("r1").id)
+    await watched.clock.advance(10)
+    assert watched.watchdog.stuck_s == 0
+    watched.story.register("r2")
+    await watched.clock.advance(STUCK_S + 1)
+    assert watched.watchdog.is_alarmed
 
 
 async def test_no_alarm_while_stopped_or_paused(watched: Watched) -> None:

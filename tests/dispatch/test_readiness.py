@@ -9,6 +9,7 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core import matching
+from sanic_dispatch.dispatch import pairing_watchdog
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
 from sanic_dispatch.dispatch.readiness import FRESH_S, Readiness
@@ -20,6 +21,7 @@ from tests.support.clock import FakeClock
 from tests.support.network import FakeNetwork
 from tests.support.redis import redis_values
 from tests.support.server import Service, eventually, running_service
+from tests.support.tablet import tablet
 
 
 class FailingStore(InMemoryStore):
@@ -124,6 +126,23 @@ async def test_a_pair_that_is_not_made_is_not_ready(monkeypatch: pytest.MonkeyPa
         await operator.pause("")
         await operator.resume("once more")
         await eventually(lambda: _is_green(service))
+
+
+async def test_workers_that_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tablet without a network, and a script between two polls, could get no order: ready."""
+    monkeypatch.setattr(pairing_watchdog, "CHECK_S", 0.01)
+    monkeypatch.setattr(pairing_watchdog, "STUCK_S", 0.05)
+    async with running_service() as service:
+        async with tablet(service) as worker:
+            await worker.ok(register={"worker": "tablet-1"})
+        poll, headers = service.base_url + "register-worker?wait=0", {"Worker-Id": "shell-1"}
+        async with service.http.post(poll, headers=headers) as said:
+            assert said.status == 204
+        await service.submit("x")
+        for _ in range(10):
+            await asyncio.sleep(0.05)
+            assert await _answer(service) == (200, "ready")
+        assert len(await service.app.ctx.dispatcher.queries.workers()) == 2
 
 
 async def _is_red(service: Service) -> bool:
