@@ -147,6 +147,22 @@ async def test_it_can_be_read_from_five_metres(bar: Bar, visitors: Visitors) -> 
     await is_readable(board.page)
 
 
+@pytest.mark.parametrize("height", [720, 1080, 2160])
+async def test_many_robots_say_how_far_they_are(bar: Bar, visitors: Visitors, height: int) -> None:
+    """On a television all bars fit, and so does how many more orders are being mixed."""
+    viewport = {"width": height * 16 // 9, "height": height}
+    board = await visitors.television(viewport=viewport)
+    for _ in range(7):
+        bar.begin()
+    await bar.order(*["Ann"] * 7)
+    await expect(board.more("mixing")).to_have_text("+2")
+    for percent, order_id in enumerate(bar.being_made, 40):
+        await bar.make_progress(order_id, percent)
+    await expect(board.filled).to_have_count(5)
+    assert await board.page.evaluate(NOTHING_IS_CUT_OFF)
+    await expect(board.more("mixing")).to_be_in_viewport(ratio=1)
+
+
 async def is_readable(page: Page) -> None:
     """Return whether all letters are large, and no name is cut short."""
     assert min(await page.evaluate(FONT_SIZES_PX)) >= READABLE_PX
