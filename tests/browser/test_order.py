@@ -439,6 +439,21 @@ async def test_the_queue_is_counted_as_it_is_listed(bar: Bar, visitors: Visitors
     await expect(phone.page.locator("#queue-count")).to_have_text("2", timeout=2_000)
 
 
+async def test_the_queue_marks_the_order_that_is_shown(bar: Bar, visitors: Visitors) -> None:
+    """Also where another order is chosen while the queue is open, and nothing else happens."""
+    phone = await visitors.phone()
+    await phone.place(name="Ann")
+    await phone.button("Order another").click()
+    await phone.place(name="Ben")
+    await phone.queue.locator("summary").click()
+    marked = phone.queue.locator("li[aria-current] b")
+    await expect(marked).to_have_text("2")
+    for tab, number in ((1, "1"), (0, "2")):
+        await phone.tabs.nth(tab).click()
+        await expect(phone.number).to_have_text(number)
+        await expect(marked).to_have_text(number, timeout=2_000)
+
+
 async def test_the_queue_in_large_letters(bar: Bar, visitors: Visitors) -> None:
     """No word is broken where letters are twice as large."""
     await bar.robot()

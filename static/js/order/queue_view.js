@@ -21,7 +21,10 @@ export class QueueView {
   show(wanted, tracked) {
     $('queue').hidden = !wanted;
     if (!wanted) $('queue').open = false;
-    this.#own = tracked?.order.n;
+    const own = tracked?.order.n;
+    const isOther = own !== this.#own;
+    this.#own = own;
+    if (isOther && this.#board) this.#render(this.#board);
     // The list is newer: an order is told of others only now and then.
     if (!this.#board?.view.at) say($('queue-count'), tracked?.bar?.waiting ?? '');
   }
