@@ -103,6 +103,18 @@ async def test_skip_links_stay_in_the_past(bar: Bar, visitors: Visitors) -> None
     await expect(monitor.rewound).to_contain_text("18:01:00")
 
 
+async def test_steps_in_quick_succession(bar: Bar, visitors: Visitors) -> None:
+    """Each click is a step, however quickly they come."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await look_at(monitor, 600)
+    await expect(monitor.rewound).to_contain_text("18:10:00")
+    await monitor.button("−1 min").click(click_count=5)
+    await expect(monitor.rewound).to_contain_text("18:05:00")
+    await monitor.button("+1 min").click(click_count=3)
+    await expect(monitor.rewound).to_contain_text("18:08:00")
+
+
 async def test_the_slider(bar: Bar, visitors: Visitors) -> None:
     """It goes over the kept history, by the keyboard second by second; the field takes a time."""
     await begin(bar)

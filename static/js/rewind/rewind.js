@@ -53,7 +53,11 @@ class Rewind {
     const form = el(
       'form', { className: 'exact', onsubmit: (event) => this.#choose(event) }, this.#exact, el('button', { className: 'button small' }, t('rewind.go')),
     );
-    const step = (name, by) => button(t(`rewind.${name}`), () => this.#want(this.#kept(this.#moment + by)));
+    const step = (name, by) => {
+      const node = button(t(`rewind.${name}`), () => this.#want(this.#kept(this.#moment + by)));
+      node.dataset.repeats = true;
+      return node;
+    };
     this.#controls.append(
       step('back', -MINUTE_S), this.#play, this.#speed, step('on', MINUTE_S), form,
       button(t('rewind.share'), () => this.#share()),

@@ -13,7 +13,7 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Whether nothing visible has the focus: the element that had it was removed or hidden. */
+/** Whether nothing visible has the focus. */
 export function isFocusLost() {
   const active = document.activeElement;
   return !active || active === document.body || !active.getClientRects().length;
@@ -24,10 +24,10 @@ export function show(img, src) {
   if (img.getAttribute('src') !== src) img.src = src;
 }
 
-/** Ignore the second click of a double click: by then another button may be under the pointer. */
+/** Ignore a double click's second click, as another button may be there by then; not on one that `repeats`. */
 export function ignoreDoubleClicks() {
   addEventListener('click', (event) => {
-    if (event.detail < 2) return;
+    if (event.detail < 2 || event.target.dataset.repeats) return;
     event.preventDefault();
     event.stopImmediatePropagation();
   }, { capture: true });
