@@ -40,6 +40,21 @@ async def test_the_operators_menu(browser: Browser, tmp_path: Path, locale: str,
         assert visitors.complaints == []
 
 
+async def test_an_id_that_another_drink_has_as_its_name(browser: Browser, tmp_path: Path) -> None:
+    """The drink with that id is meant, on the button, on the ticket and on the board."""
+    drinks = [{"id": "tonic-water", "name": "Tonic"}, {"id": "tonic", "name": "Gin & Tonic"}]
+    path = tmp_path / "menu.json"
+    path.write_text(ujson.dumps({"drinks": drinks}))
+    async with open_bar(menu=path) as bar:
+        visitors = Visitors(browser, bar.proxy)
+        phone, board = await visitors.phone(), await visitors.television()
+        await phone.place("Gin & Tonic")
+        await expect(phone.page.locator("#drink")).to_have_text("Gin & Tonic")
+        await expect(board.page.locator("#next small")).to_have_text("Gin & Tonic")
+        assert [order["drink"] for order in (await bar.orders()).values()] == ["tonic"]
+        await visitors.leave()
+
+
 async def test_a_missing_picture(browser: Browser, tmp_path: Path) -> None:
     """The form and the order show the picture of drinks that have none."""
     path = tmp_path / "menu.json"

@@ -10,7 +10,7 @@ export const NO_PICTURE = 'img/drinks/drink.svg';
 
 const drink = (id, name, en, de) => ({ id, name, description: { en, de }, image: `img/drinks/${id}.svg` });
 
-/** The built-in menu of the service, for when the service cannot be reached. */
+/** The built-in menu, for when the service cannot be reached. */
 export const BUILT_IN = [
   drink('mojito', 'Mojito', 'Rum, mint, lime', 'Rum, Minze, Limette'),
   drink('cuba-libre', 'Cuba Libre', 'Rum, cola, lime', 'Rum, Cola, Limette'),
@@ -36,12 +36,12 @@ export async function loadMenu(wanted) {
 }
 
 /**
- * Find a drink on the menu by its id or name, in upper or lower case.
+ * Find a drink on the menu by its id, or else its name, in any case.
  * @returns {Drink|undefined}
  */
 export function find(text) {
-  const same = (other) => other.toLowerCase() === String(text).toLowerCase();
-  return menu.find(({ id, name }) => same(id) || same(name));
+  const by = (key) => menu.find((one) => one[key].toLowerCase() === String(text).toLowerCase());
+  return by('id') ?? by('name');
 }
 
 /** The name to show for a drink, on the menu or not. */
