@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import ujson
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.browser.pages import OrderPage
 from tests.browser.served_bar import Bar, open_bar
 from tests.browser.visitors import Visitors
+from tests.support.server import eventually
 
 MENU = {
     "drinks": [
@@ -18,6 +19,11 @@ MENU = {
         {"id": "mint", "name": "Mint <b>", "image": "img/drinks/nothing.svg"},
     ]
 }
+
+KNOWS = """async (id) => {
+    const { find } = await import(new URL('js/shared/menu.js', document.baseURI));
+    return Boolean(find(id));
+}"""
 
 
 @pytest.mark.parametrize(("locale", "name"), [("en-GB", "Tea"), ("de-DE", "Tee")])
@@ -78,6 +84,36 @@ async def test_a_menu_that_cannot_be_had(visitors: Visitors) -> None:
     await phone.page.route("**/menu", lambda route: route.fulfill(status=503, json={"error": ""}))
     await phone.open()
     await phone.place()
+
+
+async def test_an_edit_of_the_menu(browser: Browser, tmp_path: Path) -> None:
+    """A board that stays open has the names of new drinks, and keeps them without a network."""
+    path = tmp_path / "menu.json"
+    path.write_text(ujson.dumps(MENU))
+    async with open_bar(menu=path) as bar:
+        visitors = Visitors(browser, bar.proxy)
+        visitors.expect_network_errors = True
+        board = await visitors.blank_television()
+        await board.page.clock.install()
+        await board.open()
+        await board.shows(next=[])
+        drinks = [*MENU["drinks"], {"id": "sbagliato", "name": "Negroni Sbagliato"}]
+        path.write_text(ujson.dumps({"drinks": drinks}))
+        await loads_again(board.page)
+        await eventually(lambda: board.page.evaluate(KNOWS, "sbagliato"))
+        await bar.order("Ada", drink="sbagliato")
+        await expect(board.page.locator("#next small")).to_have_text("Negroni Sbagliato")
+        await board.page.route("**/menu", lambda route: route.fulfill(status=503))
+        await loads_again(board.page)
+        await bar.order("Bert", drink="sbagliato")
+        await expect(board.page.locator("#next small")).to_have_text(["Negroni Sbagliato"] * 2)
+        await visitors.leave()
+
+
+async def loads_again(page: Page) -> None:
+    """Let a minute pass, and wait for the answer."""
+    async with page.expect_response("**/menu"):
+        await page.clock.run_for(60_000)
 
 
 NOT_MADE = {

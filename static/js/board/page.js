@@ -4,7 +4,8 @@ import { Connection } from '../shared/connection.js';
 import { $, el, say } from '../shared/dom.js';
 import { showTitle, t, translatePage } from '../shared/i18n.js';
 import { logoImage } from '../shared/logos.js';
-import { drinkName, loadMenu } from '../shared/menu.js';
+import { drinkName } from '../shared/menu.js';
+import { pollMenu } from '../shared/menu_polling.js';
 import { keepScreenOn } from '../shared/wake_lock.js';
 
 /** How many orders a column holds without scrolling. */
@@ -100,7 +101,7 @@ document.title = t('board');
 fetch('config.json').then((one) => (one.ok ? one.json() : {})).then(showTitle, () => { /* it has no title */ });
 showCode();
 keepScreenOn(true);
-await loadMenu();
+await pollMenu();
 const connection = new Connection({ view: 'board' }, render).open();
 $('sound').onclick = switchSound;
 addEventListener('resize', () => render(connection));

@@ -1,7 +1,7 @@
 import { Connection } from '../shared/connection.js';
 import { $, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
-import { loadMenu } from '../shared/menu.js';
+import { pollMenu } from '../shared/menu_polling.js';
 import { keepToken, tokenOf } from '../shared/token.js';
 import { currentAddress } from './address.js';
 import { Chart } from './chart.js';
@@ -25,7 +25,7 @@ const UNAUTHORIZED = 4401;
 export class Monitor {
   #connection = null;
   /** Names of drinks are not redrawn, so nothing is followed before the menu has loaded. */
-  #menu = loadMenu();
+  #menu = pollMenu();
   #isDue = false;
   #operator = new Operator(() => this.#refused('wrongToken'));
   #workers = new WorkersTable(this.#operator);

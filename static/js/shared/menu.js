@@ -29,7 +29,7 @@ let menu = BUILT_IN.map(translated);
  * @returns {Promise<Drink[]>}
  */
 export async function loadMenu(wanted) {
-  menu = (await fetchMenu().catch(() => BUILT_IN)).map(translated);
+  menu = await fetchMenu().catch(() => menu);
   const extra = wanted && !find(wanted) ? [{ id: wanted, name: titled(wanted).slice(0, MAX_NAME_CHARS) }] : [];
   menu = [...extra, ...menu];
   return menu;
@@ -53,7 +53,7 @@ export const drinkImage = (text) => find(text)?.image ?? NO_PICTURE;
 async function fetchMenu() {
   const answer = await fetch(serviceUrl('menu'), { signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (!answer.ok) throw answer;
-  return (await answer.json()).drinks;
+  return (await answer.json()).drinks.map(translated);
 }
 
 // A menu gives a text once, or once for each language.

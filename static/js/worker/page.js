@@ -1,6 +1,6 @@
 import { $, ignoreDoubleClicks, say } from '../shared/dom.js';
 import { learn, showTitle, t, translatePage } from '../shared/i18n.js';
-import { loadMenu } from '../shared/menu.js';
+import { pollMenu } from '../shared/menu_polling.js';
 import { keep, recall } from '../shared/storage.js';
 import { keepToken, takeToken } from '../shared/token.js';
 import { keepScreenOn } from '../shared/wake_lock.js';
@@ -135,5 +135,5 @@ $('sound').onclick = () => {
   showSound();
 };
 showSound();
-const menu = await loadMenu();
+const menu = await pollMenu();
 work();
