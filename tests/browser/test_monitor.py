@@ -60,6 +60,17 @@ async def test_a_robots_row(bar: Bar, visitors: Visitors) -> None:
     await expect(link).to_have_attribute("rel", "noopener noreferrer")
 
 
+async def test_the_title_of_a_hidden_page(bar: Bar, visitors: Visitors) -> None:
+    """It is all that is seen of a tab in the background, where browsers draw no frames."""
+    monitor = await visitors.operator()
+    await expect(monitor.page).to_have_title("0 waiting · Monitor")
+    await monitor.page.evaluate("self.requestAnimationFrame = () => 0")
+    await bar.order("Ann", "Ben")
+    await expect(monitor.page).to_have_title("2 waiting · Monitor")
+    await bar.service.app.ctx.dispatcher.operator.pause("")
+    await expect(monitor.page).to_have_title("Paused · Monitor")
+
+
 @pytest.mark.parametrize(
     ("locale", "text", "state"),
     [

@@ -176,7 +176,9 @@ export class Monitor {
 
   #tick() {
     if (!this.#source?.view.at) return;
+    const { bar, minutes } = this.#model;
+    this.#renderPause(bar); // a hidden page is not drawn, but its title is seen
     tick(this.#source.now);
-    this.#chart.show(this.#model.minutes, this.#source.now);
+    this.#chart.show(minutes, this.#source.now);
   }
 }
