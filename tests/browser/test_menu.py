@@ -183,6 +183,21 @@ async def test_drinks_come_and_go_with_the_robots(
     assert bert.instance.waiting
 
 
+async def test_the_last_robot_goes(bar: Bar, visitors: Visitors) -> None:
+    """Any drink can be ordered then, and waits; the page does not say that one is there again."""
+    bert = await bar.robot("Robot Bert", "match.drink=gin-tonic")
+    phone = await visitors.phone("?drink=mojito")
+    await phone.is_loaded()
+    news = phone.page.locator("#drink-news")
+    await expect(news).to_have_text(CHOSEN_NOT_MADE["en-GB"])
+    await bar.drop(bert)
+    await shows_unavailable(phone)
+    await expect(news).to_be_empty()
+    await phone.name.fill("Ada")
+    await phone.submit.click()
+    await phone.shows("waiting")
+
+
 async def test_a_link_to_a_drink_that_no_robot_makes(bar: Bar, visitors: Visitors) -> None:
     """The page says so, and another drink can be chosen instead."""
     await bar.robot("Robot Bert", "match.drink=gin-tonic")
