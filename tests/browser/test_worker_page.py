@@ -63,6 +63,26 @@ async def at_work(visitors: Visitors, name: str = "Ada", *drinks: str) -> Worker
     return tablet
 
 
+async def test_the_line_before_it_is_known(bar: Bar, visitors: Visitors) -> None:
+    """The page does not say that nobody waits until it has heard so."""
+    is_mute = True
+
+    def follow(socket: WebSocketRoute) -> None:
+        if not is_mute:
+            socket.connect_to_server()
+
+    tablet = await visitors.tablet(LINK)
+    await tablet.page.route_web_socket(re.compile("/live"), follow)
+    await tablet.start("Ada", "Mojito")
+    await tablet.is_connected()
+    await expect(tablet.page.get_by_role("heading", name="Next", exact=True)).to_be_visible()
+    nobody = tablet.page.get_by_text("Nobody is waiting")
+    await expect(nobody).to_be_hidden()
+    is_mute = False
+    await tablet.page.reload()
+    await expect(nobody).to_be_visible()
+
+
 async def test_from_the_sign_in_to_ten_orders(bar: Bar, visitors: Visitors) -> None:
     """Each order is made once, in order, although the network is cut again and again."""
     visitors.expect_network_errors = True

@@ -9,7 +9,10 @@ const ROOM = 5;
 
 /** Follow the board, and show the next few orders of the line. */
 export function followLine() {
-  return new Connection({ view: 'board' }, ({ view }) => show(columns(view.entries))).open();
+  return new Connection({ view: 'board' }, ({ view }) => {
+    $('line').dataset.known = Boolean(view.at);
+    show(columns(view.entries));
+  }).open();
 }
 
 function show({ next, bar }) {
