@@ -63,6 +63,17 @@ async def at_work(visitors: Visitors, name: str = "Ada", *drinks: str) -> Worker
     return tablet
 
 
+async def test_a_name_of_blanks(visitors: Visitors) -> None:
+    """Is none: the page stays where it is, and asks for one in its own words."""
+    tablet = await visitors.tablet(LINK)
+    await tablet.start("  ")
+    await expect(tablet.name).to_be_visible()
+    await expect(tablet.name).to_be_focused()
+    await expect(tablet.problem).to_be_hidden()
+    await tablet.start(" Ada ")
+    await tablet.is_connected()
+
+
 async def test_the_line_before_it_is_known(bar: Bar, visitors: Visitors) -> None:
     """The page does not say that nobody waits until it has heard so."""
     is_mute = True
