@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import pytest
 import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.browser import evenings, journeys, shifts
 from tests.browser.contrast import LOW_CONTRAST
@@ -29,7 +29,7 @@ CUT_OFF = """() => [...document.querySelectorAll('body *')].filter((node) => {
     if (!isText || node.closest('.unseen, .orders')) return false;
     const [inner, outer] = [node, frame].map((one) => one.getBoundingClientRect());
     return node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== 'inline'
-        || inner.right > outer.right || inner.right > innerWidth
+        || inner.right > outer.right || inner.right > document.documentElement.clientWidth
         || inner.bottom > outer.bottom + 1 && !node.closest('.scroll');
 }).map((node) => node.outerHTML.slice(0, 80))"""
 """Texts that overflow their container."""
@@ -160,6 +160,19 @@ async def test_the_board_of_a_bar_with_a_long_title(bar: Bar, visitors: Visitors
     async for state in journeys.a_late_crew(bar.topic("garden"), board):
         await expect(board.page.locator("h1")).to_have_text(evenings.BARS["garden"]["title"])
         await examine(board.page, f"board-long-title-{state}", is_audited=True)
+
+
+async def test_a_title_of_one_long_word(browser: Browser) -> None:
+    """It is broken on the narrowest phones, and makes no page wider than they are."""
+    async with open_bar(title="Donaudampfschifffahrtsgesellschaft") as bar:
+        visitors = Visitors(browser, bar.proxy)
+        pages = (await visitors.phone()).page, (await visitors.tablet()).page
+        for page in pages:
+            await expect(page.locator("#brand")).to_have_text(bar.service.app.ctx.settings.title)
+            for look in (LOOKS[2], LOOKS[3]):
+                await put_on(page, look)
+                await examine(page, f"long-title-{look.name}", is_audited=False)
+        await visitors.leave()
 
 
 async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
