@@ -162,6 +162,21 @@ async def test_the_board_of_a_bar_with_a_long_title(bar: Bar, visitors: Visitors
         await examine(board.page, f"board-long-title-{state}", is_audited=True)
 
 
+@pytest.mark.parametrize("lang", ["de", "en"])
+async def test_an_order_that_failed_in_large_letters(
+    bar: Bar, visitors: Visitors, lang: str
+) -> None:
+    """Its ticket is no wider than the phone, although German has a long word for it."""
+    robot = await bar.robot()
+    (order_id,) = await bar.order("Ann")
+    await bar.fail(order_id, robot, "no ice")
+    phone = await visitors.phone(f"?order={order_id}&lang={lang}")
+    await expect(phone.ticket).to_have_attribute("data-phase", "failed")
+    for look in (LOOKS[3], LOOKS[3]._replace(name="narrow-large", width=320)):
+        await put_on(phone.page, look)
+        await examine(phone.page, f"order-failed-{lang}-{look.name}", is_audited=False)
+
+
 async def test_a_title_of_one_long_word(browser: Browser) -> None:
     """It is broken on the narrowest phones, and makes no page wider than they are."""
     async with open_bar(title="Donaudampfschifffahrtsgesellschaft") as bar:
