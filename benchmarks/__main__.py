@@ -135,6 +135,17 @@ def run_peers(
         document.write(PAGE, [report])
 
 
+@main.command(name="goals")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--write", is_flag=True, help=f"Put the table into docs/{PAGE.name}.")
+def show_goals(files: Sequence[Path], write: bool) -> None:
+    """Compare the medians of several runs with the goals, from the files of their --json."""
+    report = goals.report(*map(known_in, files))
+    click.echo(report.show())
+    if write:
+        document.write(PAGE, [report])
+
+
 @main.command(name="charts")
 def draw_charts() -> None:
     """Redraw the charts of the page from its tables."""

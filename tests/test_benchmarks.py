@@ -14,7 +14,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.__main__ import add, known_in, show_goals
 from benchmarks.drive import wire
 from benchmarks.drive.load import size_of_first
 from benchmarks.drive.plan import QUICK
@@ -254,6 +256,17 @@ def test_goals_with_a_maximum() -> None:
         ["≤ 2", "1.75", "yes"],
         ["≤ 200", "200.00", "yes"],
     ]
+
+
+def test_the_goals_by_several_runs(tmp_path: Path) -> None:
+    """The median counts, of what all of them have measured."""
+    files = [tmp_path / name for name in ("1.json", "2.json", "3.json")]
+    for file, changes in zip(files, (190, 230, 200), strict=True):
+        file.write_text(json.dumps({"modules": {"changes": changes}}))
+    add(known_in(files[0]), Report("memory", "", [], {"InMemory": {"job": 600}}), files[0])
+    shown = CliRunner().invoke(show_goals, [*map(str, files)], catch_exceptions=False).output
+    (row,) = [line for line in shown.splitlines() if "≤" in line]
+    assert row.split(" | ")[1:] == ["≤ 200", "200.00 (190.00–230.00)", "yes |"]
 
 
 def test_a_submission_counts_with_the_registration_that_takes_it() -> None:

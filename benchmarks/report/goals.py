@@ -382,15 +382,20 @@ GOALS = [
 ]
 
 
-def report(data: Data) -> Report:
-    """Report each goal that the data, by name of report, has the numbers for."""
+def report(*runs: Data) -> Report:
+    """Report each goal that all runs, data by name of report, have the numbers for.
+
+    Of several runs the median counts; the least and the most are in brackets.
+    """
     rows, found = [], {}
     for goal in GOALS:
-        value = goal.value_in(data)
-        if value is not None:
-            found[goal.what] = value
-            reached = "yes" if goal.is_reached(value) else "**no**"
-            sign = "≤" if goal.is_maximum else "≥"
-            rows.append([goal.what, f"{sign} {goal.target:,g}", f"{value:,.2f}", reached])
+        values = [value for run in runs if (value := goal.value_in(run)) is not None]
+        if len(values) < len(runs):
+            continue
+        found[goal.what] = value = median(values)
+        spread = f" ({min(values):,.2f}–{max(values):,.2f})" if len(runs) > 1 else ""
+        reached = "yes" if goal.is_reached(value) else "**no**"
+        sign = "≤" if goal.is_maximum else "≥"
+        rows.append([goal.what, f"{sign} {goal.target:,g}", f"{value:,.2f}{spread}", reached])
     table = Table(["goal", "wanted", "measured", "reached"], rows)
     return Report("goals", "Where the goals stand", [table], found)
