@@ -26,6 +26,7 @@ from sanic_dispatch.errors import (
 )
 from sanic_dispatch.storage.atomic_file import refuse_link_to_nothing
 from sanic_dispatch.storage.data_folder import make_topic_folder
+from sanic_dispatch.storage.event_log import KEEP_ALL
 from sanic_dispatch.storage.export_format import Content, renumber_workers
 from sanic_dispatch.storage.journal import all_journals_in
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
@@ -192,7 +193,7 @@ async def _read_again(settings: Settings) -> Content:
 
 
 async def _write(settings: Settings, content: Content) -> None:
-    store = new_store(settings)  # a start knows how long the history of other modes is kept
+    store = new_store(settings, KEEP_ALL)  # only a start knows how long the history is kept
     try:
         await store.load()
         await store.commit(Batch(1, list(_changes(content)), ()))

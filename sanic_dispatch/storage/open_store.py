@@ -14,7 +14,7 @@ from sanic_dispatch.storage.data_folder import (
     make_topic_folder,
     refuse_incomplete_backup,
 )
-from sanic_dispatch.storage.event_log import retention_of
+from sanic_dispatch.storage.event_log import Retention, retention_of
 from sanic_dispatch.storage.json_file import JsonFileStore, recover_files
 from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.split import SplitStore
@@ -44,16 +44,16 @@ def store_of(settings: Settings) -> Store:
     """Return the store for the modes of both queues; the data folder has to be locked already."""
     if settings.needs_data_dir:
         recover_or_refuse(settings)
-    return new_store(settings)
+    return new_store(settings, retention_of(settings))
 
 
-def new_store(settings: Settings) -> Store:
+def new_store(settings: Settings, retention: Retention) -> Store:
     """Return the store, and leave what other modes have left in the folder to the next start."""
     jobs, workers = settings.job_queue_mode, settings.worker_queue_mode
     if jobs is workers:
-        return _jobs_store(settings, jobs, workers=True)
-    jobs_store = _jobs_store(settings, jobs, workers=False)
-    return SplitStore(jobs_store, _workers_store(settings, workers))
+        return _jobs_store(settings, retention, workers=True)
+    jobs_store = _jobs_store(settings, retention, workers=False)
+    return SplitStore(jobs_store, _workers_store(settings, retention))
 
 
 def unusable(settings: Settings, reason: str) -> StartError:
@@ -95,30 +95,29 @@ def claimed(settings: Settings) -> Iterator[None]:
         folder.release()
 
 
-def _jobs_store(settings: Settings, mode: Mode, *, workers: bool) -> Store:
+def _jobs_store(settings: Settings, retention: Retention, *, workers: bool) -> Store:
     """Return a store of the jobs and facts, and with ``workers`` of the workers, too."""
-    folder, fsync, retention = settings.data_dir, settings.fsync, retention_of(settings)
+    mode, folder, fsync = settings.job_queue_mode, settings.data_dir, settings.fsync
     if mode is Mode.JSON_FILE:
         return JsonFileStore(folder, workers=workers, fsync=fsync, retention=retention)
     if mode is Mode.CACHED_JSON_FILE:
         return CachedJsonFileStore(folder, workers=workers, fsync=fsync, retention=retention)
-    return _any_store(settings, mode)
+    return _any_store(settings, mode, retention)
 
 
-def _workers_store(settings: Settings, mode: Mode) -> Store:
+def _workers_store(settings: Settings, retention: Retention) -> Store:
     """Return a store of the workers alone; they are few, so CachedJsonFile needs no journal."""
+    mode = settings.worker_queue_mode
     if mode in (Mode.JSON_FILE, Mode.CACHED_JSON_FILE):
         rereads = mode is Mode.JSON_FILE
         return JsonFileStore(settings.data_dir, jobs=False, rereads=rereads, fsync=settings.fsync)
-    return _any_store(settings, mode)
+    return _any_store(settings, mode, retention)
 
 
-def _any_store(settings: Settings, mode: Mode) -> Store:
+def _any_store(settings: Settings, mode: Mode, retention: Retention) -> Store:
     """Return a store of a mode that does not need to know which tables it stores."""
     if mode is Mode.SQLITE:
-        return SqliteStore(
-            settings.data_dir, fsync=settings.fsync, retention=retention_of(settings)
-        )
+        return SqliteStore(settings.data_dir, fsync=settings.fsync, retention=retention)
     if mode is Mode.REDIS:
         from sanic_dispatch.storage.redis import open_redis  # slow to import, so only for this mode
 

@@ -169,6 +169,22 @@ async def test_an_import_drops_nothing_of_the_history(
 
 
 @pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
+async def test_an_import_keeps_the_segments(
+    mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the mode before, however old they are, although the JSON modes flush at the end."""
+    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", 12)
+    file, topic = SqliteFile(tmp_path / DATABASE_NAME, fsync=False), Topic()
+    file.load()
+    file.commit(topic.batch_of_events(30))
+    file.close()
+    content = await read_contents(settings_of(Mode.SQLITE, tmp_path))
+    await write_contents(replace(settings_of(mode, tmp_path), keep_history_s=0.0), content)
+    with history_left_alone(tmp_path) as log:
+        assert [event.n for event in log.scan()] == list(range(1, 31))
+
+
+@pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
 async def test_another_mode_has_the_events_of_a_killed_database(mode: Mode, tmp_path: Path) -> None:
     """The newest ones are in its table only; they move once, and new ones are numbered after."""
     old, killed, topic = tmp_path / "old", tmp_path / "killed", Topic()
