@@ -198,6 +198,21 @@ async def test_the_last_robot_goes(bar: Bar, visitors: Visitors) -> None:
     await phone.shows("waiting")
 
 
+async def test_robots_that_are_set_aside(bar: Bar, visitors: Visitors) -> None:
+    """What none of them makes cannot be ordered, which is said although no robot is at work."""
+    rules = "match.drink=gin-tonic", "match.drink=lemonade"
+    bert, cleo = [await bar.robot(rule, rule) for rule in rules]
+    for robot in (bert, cleo):
+        operator = bar.service.app.ctx.dispatcher.operator
+        await operator.set_aside(robot.instance.callback_urls[-1], "cleaning")
+    phone = await visitors.phone("?drink=mojito")
+    await phone.is_loaded()
+    await bar.drop(cleo)
+    await shows_unavailable(phone, "Mojito", "Cuba Libre", "Margarita", "Virgin Colada", "Lemonade")
+    news = phone.page.locator("#drink-news")
+    await expect(news).to_have_text(CHOSEN_NOT_MADE["en-GB"], timeout=2_000)
+
+
 async def test_a_link_to_a_drink_that_no_robot_makes(bar: Bar, visitors: Visitors) -> None:
     """The page says so, and another drink can be chosen instead."""
     await bar.robot("Robot Bert", "match.drink=gin-tonic")

@@ -23,7 +23,7 @@ export async function startForm(wanted, onSubmit) {
   const menu = await loadMenu(wanted);
   $('drinks').append(...menu.map(drinkCard));
   $('submit').disabled = false;
-  greyOut(menu.filter(({ available }) => available === false).map(({ id }) => id));
+  greyOut(menu.filter(({ available }) => available === false).map(({ id }) => id), 0);
   if (wanted) choose(form.elements.drink, find(wanted).id);
   showChoice();
 }
@@ -48,13 +48,15 @@ export function orderAgain({ drink }) {
 /**
  * Grey out the drinks that no robot makes, and no others. One that is chosen stays so, but cannot be ordered.
  * @param {string[]} unavailable their ids
+ * @param {number} robots how many are at work: without one no drink is back, though it may be grey no more
  */
-export function greyOut(unavailable) {
+export function greyOut(unavailable, robots) {
   const chosen = chosenDrink();
   const wasGone = isGone(chosen);
   const changed = drinkRadios().filter((radio) => isGone(radio) !== unavailable.includes(radio.value));
   for (const radio of changed) radio.setAttribute('aria-disabled', !isGone(radio));
-  if (changed.length) showChoice(wasGone && !isGone(chosen) ? t('chosenIsBack', find(chosen.value).name) : '');
+  const isBack = robots && wasGone && !isGone(chosen);
+  if (changed.length || !robots) showChoice(isBack ? t('chosenIsBack', find(chosen.value).name) : '');
 }
 
 // Impatient people press the button again: that is still one order.

@@ -1,5 +1,4 @@
 import { Connection } from '../shared/connection.js';
-import { $, say } from '../shared/dom.js';
 import { greyOut } from './form.js';
 
 /** Keeps the form's menu in step with the robots. It follows the board only while the form is shown. */
@@ -17,15 +16,9 @@ export class LiveMenu {
   // Browsers complain about a websocket that is closed before it is open, so it is kept until it has been heard.
   #heard({ entries: { bar } }) {
     if (!bar) return;
-    if (this.#isWanted) return show(bar);
+    if (this.#isWanted) return greyOut(bar.unavailable, bar.robots);
     const board = this.#board;
     this.#board = null;
     board?.close();
   }
-}
-
-// Without any robot no drink is unavailable, but none is back either.
-function show({ unavailable, robots }) {
-  greyOut(unavailable);
-  if (!robots) say($('drink-news'), '');
 }
