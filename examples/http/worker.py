@@ -30,7 +30,10 @@ ASK_AGAIN_S = 60.0
 """How long it waits for a PUT before it registers again; that changes nothing if it is known."""
 
 TRY_AGAIN_S = 1.0
-"""How long it waits after no answer, or a 5xx."""
+"""How long it waits after no answer, or one that says that it is not possible now."""
+
+NOT_NOW = (408, 429)
+"""Statuses, besides 5xx, after which the same request may succeed."""
 
 
 class Job(NamedTuple):
@@ -152,7 +155,7 @@ class Worker:
                 self._post(f"jobs/{job.id}/{what}", headers, json.dumps(body).encode())
                 return True
             except HTTPError as error:
-                if error.code < 500:  # somebody else has the job by now, or it was cancelled
+                if _is_final(error):  # somebody else has the job by now, or it was cancelled
                     print(f"report refused: {error.code}", flush=True)
                     return False
                 _wait_after(error)
@@ -166,9 +169,13 @@ class Worker:
             return response.read(), response.headers
 
 
+def _is_final(error: HTTPError) -> bool:
+    return error.code < 500 and error.code not in NOT_NOW
+
+
 def _wait_after(error: OSError) -> None:
     """Wait before the next try; raise what no other try would change, such as a wrong token."""
-    if isinstance(error, HTTPError) and error.code < 500:
+    if isinstance(error, HTTPError) and _is_final(error):
         raise error
     print(f"no answer: {error}", flush=True)
     time.sleep(TRY_AGAIN_S)

@@ -29,7 +29,7 @@ report() { # JOB RECEIPT WHAT BODY; until there is an answer: a repeat changes n
         status=$(printf '%s' "$4" | call POST "jobs/$1/$3" -H "Job-Receipt: $2" \
             -H 'Content-Type: application/json' --data-binary @-)
         case $status in
-        000 | 5??) sleep 1 ;;
+        000 | 408 | 429 | 5??) sleep 1 ;;
         2??) return 0 ;;
         *)
             echo "report refused: $status" >&2

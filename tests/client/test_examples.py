@@ -131,6 +131,16 @@ async def test_a_polling_worker_whose_result_is_refused() -> None:
         assert (await service.job(large))["state"] == "failed"
 
 
+async def test_a_polling_worker_that_cannot_report_now(service: Service) -> None:
+    """It reports again: the job is done, and does not fail."""
+    _, _, job_id = await service.submit("one")
+    async with Proxy(service.app.ctx.settings.port) as proxy:
+        proxy.not_now = {f"POST /jobs/{job_id}/complete": "408 Request Timeout"}
+        async with process(*BY_POLLING, proxy.url):
+            assert await result(service, job_id) == {"made": "one"}
+        assert proxy.not_now == {}
+
+
 async def test_a_websocket_worker_stops_after_its_job(service: Service) -> None:
     """Ctrl-C ends it without a trace, once the job in hand is done."""
     async with process(*BY_WEBSOCKET, service.base_url, "--seconds", "0.5") as worker:

@@ -301,6 +301,19 @@ async def test_a_plain_worker_whose_result_is_refused() -> None:
         assert process.returncode is None
 
 
+async def test_a_plain_worker_that_is_not_heard_now() -> None:
+    """It asks again, and reports again: the job is done, and does not fail."""
+    async with running_service() as service, Proxy(service.app.ctx.settings.port) as proxy:
+        _, _, job_id = await service.submit("one")
+        proxy.not_now = {
+            "POST /register-worker": "429 Too Many Requests",
+            f"POST /jobs/{job_id}/complete": "408 Request Timeout",
+        }
+        async with plain_worker(proxy.url):
+            assert (await ends(service, job_id))["state"] == "done"
+        assert proxy.not_now == {}
+
+
 async def test_a_plain_worker_reports_failures() -> None:
     """A failed job is tried by others until max_attempts; the reason may be any text."""
     worker = runpy.run_path(str(ROOT / "examples/http/worker.py"))

@@ -81,6 +81,8 @@ class Proxy(Relay):
         self.refuses_upgrades = False
         self.loses_answer_to: str | None = None
         """The beginning of the next request whose answer is lost."""
+        self.not_now: dict[str, str] = {}
+        """By how a request begins: the status with which the next one is refused."""
         self._server_port = server_port
         self._links: set[Link] = set()
 
@@ -125,6 +127,7 @@ class Proxy(Relay):
         while True:
             request = Request.parse(await link.from_client.readuntil(b"\r\n\r\n"))
             if refusal := self._refusal(request):
+                await link.from_client.readexactly(request.body_length)  # else it ends in a reset
                 link.to_client.write(refusal)
                 await link.to_client.drain()
                 return None
@@ -137,6 +140,11 @@ class Proxy(Relay):
             return NOT_HERE
         if self.is_broken:
             return self.no_server
+        name = f"{request.method} /{request.target.removeprefix(self.prefix)}"
+        begin = next((each for each in self.not_now if name.startswith(each)), None)
+        if begin is not None:
+            status = self.not_now.pop(begin).encode()
+            return b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status
         return REFUSED if request.is_upgrade and self.refuses_upgrades else None
 
     async def _pass(self, request: Request, link: Link) -> None:
