@@ -249,9 +249,8 @@ class Dispatcher:
 
     def _erase_again(self) -> None:
         """Erase what other owners were told to forget: the folder here has segments of its own."""
-        for job in self._machine.tables.jobs.finished():
-            if job.forgotten:
-                self._eraser.begin(e.EraseData(job.ref, ""))
+        finished = self._machine.tables.jobs.finished()
+        self._eraser.begin(*(e.EraseData(job.ref, "") for job in finished if job.forgotten))
 
     async def stop(self, grace_s: float) -> None:
         """Take nothing in, assign nothing, and wait for deliveries under way.

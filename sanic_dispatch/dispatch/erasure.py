@@ -41,11 +41,12 @@ class Eraser:
         """The request that caused it, by job."""
         self._running: asyncio.Task[None] | None = None
 
-    def begin(self, effect: e.EraseData) -> None:
-        """Erase the data of a job soon, and withhold it from now on."""
-        self._due[effect.job] = effect.request
-        self._store.history.withheld |= {effect.job}
-        if self._running is None:
+    def begin(self, *effects: e.EraseData) -> None:
+        """Erase the data of jobs soon, and withhold it from now on."""
+        self._due |= {effect.job: effect.request for effect in effects}
+        history = self._store.history
+        history.withheld = history.withheld.union(self._due)
+        if self._due and self._running is None:
             self._running = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 import ujson
 
 from sanic_dispatch.config.settings import Mode, Settings
+from sanic_dispatch.core.effects import EraseData
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import JobRef, State
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.dispatch.erasure import RETRY_S
+from sanic_dispatch.dispatch.erasure import RETRY_S, Eraser
 from sanic_dispatch.errors import StorageFailed, UnknownJob, WrongState
 from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.history.statistics import By
@@ -238,6 +240,17 @@ async def test_what_another_owner_was_told_to_forget(tmp_path: Path) -> None:
             "job.done",
             "job.forgotten",
         ]
+
+
+async def test_as_many_as_are_kept(world: World) -> None:
+    """A take-over begins to erase 10,000 at once, and other topics hardly wait for it."""
+    effects = [EraseData(JobRef(n, f"{n:032}"), "") for n in range(10_000)]
+    eraser, began_s = Eraser(world.store, world.clock, lambda _: None), perf_counter()
+    eraser.begin(*effects)
+    assert perf_counter() - began_s < 0.2
+    assert world.store.history.withheld == {each.job for each in effects}
+    await world.quiet()
+    assert not world.store.history.withheld
 
 
 @pytest.mark.parametrize("by_ticket", [True, False])
