@@ -1,7 +1,7 @@
 """The watchdog: a job and a free worker must not wait side by side for long.
 
 It looks at the projection of the events and not at the tables, so it does not trust the code that
-it watches.
+it watches. Only whether a connected worker is reached it has from the tables: no event tells that.
 """
 
 from __future__ import annotations
