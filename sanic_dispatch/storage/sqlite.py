@@ -406,7 +406,7 @@ def recover_events(folder: Path, *, fsync: bool, retention: Retention = KEEP_ALL
     file = SqliteFile(path, fsync=fsync, retention=retention)
     try:
         file.history.load()
-        if last > file.history.last_number:
+        if last > file.history.flushed_n:
             file.load()
             file.history.flush()
     except OSError as error:

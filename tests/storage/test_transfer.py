@@ -193,6 +193,7 @@ async def test_another_mode_has_the_events_of_a_killed_database(mode: Mode, tmp_
     file.load()
     for n in (1, 2, 3):
         file.commit(topic.with_events(topic.apply(topic.put(job(n)))))
+    file.history.begin_epoch("of a start after which nothing happened", 0.0)
     shutil.copytree(old, killed)
     file.close()
     content = await read_contents(settings_of(Mode.SQLITE, killed))
