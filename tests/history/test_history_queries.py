@@ -9,6 +9,7 @@ from threading import Event as Flag
 
 import pytest
 
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.history.statistics import By
 from sanic_dispatch.storage.event_log import Damage, Hole, Missing, Page, Question
@@ -64,6 +65,27 @@ async def test_by_drink() -> None:
     story.finish(ticket)
     (row,) = (await queries.statistics(By.DRINK, begin_s)).rows
     assert (row["drink"], row["submitted"], row["done"]) == ("water", 0, 1)
+
+
+class ErasingLog(MemoryEventLog):
+    """Everything is erased while the data is read, and then nothing has to be withheld."""
+
+    def payloads(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[Payload]:
+        for found in list(super().payloads(from_s, to_s)):
+            yield found
+            self.withheld = frozenset()
+
+
+async def test_what_is_erased_during_an_answer() -> None:
+    """It had been read before, and is told no more than before."""
+    story, log = LoggedStory(), ErasingLog()
+    queries = asked(story, log)
+    for drink in ("water", "mojito"):
+        story.submit({"drink": drink})
+    _, forgotten = (await queries.find(Question())).events
+    log.withheld = frozenset({JobRef(forgotten.ticket, forgotten.job)})
+    (told,) = (await queries.recorded(Question())).payloads
+    assert b"water" in told.json
 
 
 DAMAGE, OF_PAYLOADS = Damage(Path("s"), 7, "torn"), Damage(Path("s"), 99, "its checksum is wrong")
