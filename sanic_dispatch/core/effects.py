@@ -8,7 +8,7 @@ from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Worker
 
 JITTER = 0.2
-"""How much earlier or later than its time a timer may fire, as a share of that time."""
+"""How much earlier or later a timer may fire, as a share of its time, so that they are spread."""
 
 
 class PutJob(Value, frozen=True):

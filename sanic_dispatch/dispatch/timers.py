@@ -9,9 +9,6 @@ from sanic_dispatch.clock import Clock, Timer
 from sanic_dispatch.core.commands import Command, EndRegistration, LookAtJob
 from sanic_dispatch.core.effects import JITTER, StartTimer
 
-SPREAD = JITTER
-"""The jitter of a timer as a share of its time, so that not all fire together."""
-
 
 class Timers:
     """Report commands when their time has come, on the monotonic clock.
@@ -34,7 +31,7 @@ class Timers:
         """Report the effect's command after its time."""
         command, after_s = effect.command, effect.after_s
         if effect.is_spread:
-            after_s *= random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
+            after_s *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
         name: str | int
         if isinstance(command, LookAtJob):
             self.cancel(name := command.job_id)

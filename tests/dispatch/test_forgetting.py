@@ -247,7 +247,7 @@ async def test_as_many_as_are_kept(world: World) -> None:
     effects = [EraseData(JobRef(n, f"{n:032}"), "") for n in range(10_000)]
     eraser, began_s = Eraser(world.store, world.clock, lambda _: None), perf_counter()
     eraser.begin(*effects)
-    assert perf_counter() - began_s < 0.2
+    assert perf_counter() - began_s < 0.5  # one by one it took a second
     assert world.store.history.withheld == {each.job for each in effects}
     await world.quiet()
     assert not world.store.history.withheld

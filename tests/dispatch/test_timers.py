@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sanic_dispatch.core import commands as c
-from sanic_dispatch.core.effects import StartTimer
+from sanic_dispatch.core.effects import JITTER, StartTimer
 from sanic_dispatch.core.job import Hold, Stage, Way
-from sanic_dispatch.dispatch.timers import SPREAD, Timers
+from sanic_dispatch.dispatch.timers import Timers
 from tests.support.clock import START_S, FakeClock
 from tests.support.world import worker
 
@@ -20,7 +20,7 @@ async def test_timers_have_jitter() -> None:
     await clock.advance(100)
     probed = {at_s for at_s, command in came if command == c.Close("probe")}
     assert len(probed) > 90
-    assert all(10 * (1 - SPREAD) <= at_s <= 10 * (1 + SPREAD) for at_s in probed)
+    assert all(10 * (1 - JITTER) <= at_s <= 10 * (1 + JITTER) for at_s in probed)
     assert [at_s for at_s, command in came if command == c.Close("lease")] == [10.0]
 
 
