@@ -183,8 +183,8 @@ def known_in(data: Path | None) -> dict[str, Any]:
 
 
 def add(known: dict[str, Any], report: Report, data: Path | None) -> None:
-    """Add a report's numbers to the known ones, in the file too."""
-    known[report.name] = merged(known.get(report.name), report.data)
+    """Add a report's numbers to the known ones, in the file too: with texts as keys, as in JSON."""
+    known[report.name] = merged(known.get(report.name), json.loads(json.dumps(report.data)))
     if data:
         data.write_text(json.dumps(known, indent=1))
 

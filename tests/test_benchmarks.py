@@ -269,6 +269,13 @@ def test_the_goals_by_several_runs(tmp_path: Path) -> None:
     assert row.split(" | ")[1:] == ["≤ 200", "200.00 (190.00–230.00)", "yes |"]
 
 
+def test_a_goal_of_a_depth_that_was_just_measured() -> None:
+    """It is judged as if it had been read from the file, where depths are texts."""
+    known: dict[str, object] = {}
+    add(known, Report("restart", "", [], {"CachedJsonFile": {100_000: [0.75]}}), None)
+    assert [row[2] for row in goals.report(known).tables[0].rows] == ["0.75"]
+
+
 def test_a_submission_counts_with_the_registration_that_takes_it() -> None:
     """Half the rate of both is half the rate together, whatever each costs."""
     sides = {
