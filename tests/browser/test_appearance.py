@@ -177,6 +177,19 @@ async def test_an_order_that_failed_in_large_letters(
         await examine(phone.page, f"order-failed-{lang}-{look.name}", is_audited=False)
 
 
+async def test_an_order_in_hand_in_large_letters(bar: Bar, visitors: Visitors) -> None:
+    """The page behind the bar is no wider than a phone, although three buttons are in a row."""
+    tablet = await visitors.tablet("?lang=de")
+    await tablet.page.locator("#name").fill("Ada")
+    await tablet.button("Los geht’s").click()
+    await bar.order("Ann")
+    await tablet.button("Annehmen").click()
+    await expect(tablet.button("Fertig")).to_be_enabled()
+    for look in (LOOKS[3], LOOKS[3]._replace(name="narrow-large", width=320)):
+        await put_on(tablet.page, look)
+        await examine(tablet.page, f"worker-making-{look.name}", is_audited=False)
+
+
 async def test_a_title_of_one_long_word(browser: Browser) -> None:
     """It is broken on the narrowest phones, and makes no page wider than they are."""
     async with open_bar(title="Donaudampfschifffahrtsgesellschaft") as bar:
