@@ -32,6 +32,10 @@ MIN_SERVICE_SAMPLES = 5
 OVERDUE_SHARE = 0.3
 """Remaining time of a service that already took longer than all samples, as a share of its age."""
 
+USUAL_SHARE, USUAL_TIMES, LONGEST_S = 0.9, 5.0, 60.0
+"""A service counts as at most 5 times what 90 % of the others took, or as a minute if that is more:
+a robot that was off for the night has not made one drink all the time."""
+
 HIT_RATE_PROMISES = 200
 """Number of recent promises in the hit rate."""
 
@@ -99,7 +103,10 @@ class Estimator:
         self._hits.extend(hits)
 
     def observe_service(self, service_s: float) -> None:
-        """Add the duration of a finished service."""
+        """Add the duration of a finished service; one that was interrupted counts as a long one."""
+        if self.has_enough_samples:
+            usual_s = quantile(self._sorted, USUAL_SHARE)
+            service_s = min(service_s, max(USUAL_TIMES * usual_s, LONGEST_S))
         self._services.append(max(service_s, 0.0))
         self.has_enough_samples = len(self._services) >= self.parameters.min_service_samples
         self._sorted = sorted(self._services)

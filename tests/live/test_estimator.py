@@ -32,6 +32,7 @@ from sanic_dispatch.live.projection import Projection
 from tests.support.story import Story, robot, secret
 
 services = st.lists(st.floats(0.0, 3600.0), min_size=MIN_SERVICE_SAMPLES, max_size=60)
+alike = st.lists(st.floats(720.0, 3600.0), min_size=MIN_SERVICE_SAMPLES, max_size=60)
 
 
 def estimator(*service_s: float) -> Estimator:
@@ -92,12 +93,29 @@ def test_remaining_time_is_positive(service_s: list[float], elapsed_s: float) ->
     assert estimator(*service_s).remaining_s(elapsed_s) >= 0.0
 
 
-@given(services, st.floats(0.0, 4000.0))
+@given(alike, st.floats(0.0, 4000.0))
 def test_remaining_time_is_the_mean_residual_life(service_s: list[float], elapsed_s: float) -> None:
     """The remaining time is the mean residual life of the last forty samples."""
     longer = [seconds - elapsed_s for seconds in service_s[-40:] if seconds > elapsed_s]
     if longer:
         assert estimator(*service_s).remaining_s(elapsed_s) == pytest.approx(mean(longer), abs=1e-6)
+
+
+@pytest.mark.parametrize("robots", [1, 3])
+def test_a_service_that_lasts_the_night_counts_as_a_long_one(robots: int) -> None:
+    """A robot that was switched off with an order reports it in the morning."""
+    learnt = estimator(*[60.0] * 40, *[16 * 3600.0] * robots)
+    promise = learnt.promise_of_service(0.0)
+    assert promise
+    assert promise.ready_s <= (60.0 * (40 - robots) + 300.0 * robots) / 40
+    assert learnt.remaining_s(61.0) <= 300.0
+
+
+@pytest.mark.parametrize("before_s", [0.0, 1.0, 60.0])
+def test_services_that_become_much_longer_are_learnt(before_s: float) -> None:
+    """A new drink may take a hundred times as long: after sixty of them that is known."""
+    learnt = estimator(*[before_s] * 40, *[6000.0] * 60)
+    assert learnt.mean_s == 6000.0
 
 
 @given(st.lists(st.floats(0.01, 100.0), max_size=200))
