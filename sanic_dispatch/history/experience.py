@@ -39,6 +39,7 @@ def experience_in(log: EventLog) -> Experience:
         if kind == EventKind.JOB_SUBMITTED:
             orders[event.job] = _UnfinishedOrder(event.promise)
         elif kind == EventKind.JOB_ASSIGNED:
+            estimator.observe_assignment(event.at_s)
             orders[event.job] = _UnfinishedOrder(order.promise, event.at_s)
         elif kind == EventKind.JOB_CONFIRMED:
             order.is_confirmed = True

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import nan
+from math import inf, nan
 from typing import NamedTuple
 
 from sanic_dispatch.core.promise import Promise
@@ -88,6 +88,12 @@ class Estimator:
             parameters.learning_rate,
         )
         self._hits: deque[bool] = deque(maxlen=HIT_RATE_PROMISES)
+        self._longest_s = inf
+        """What a longer service counts as."""
+        self._assigned_s = inf
+        """When a robot was given an order last, Unix seconds; infinite if none was."""
+        self._interrupted_s = -inf
+        """The range learns nothing of orders that came earlier, Unix seconds."""
 
     @property
     def hit_rate(self) -> float | None:
@@ -104,13 +110,13 @@ class Estimator:
 
     def observe_service(self, service_s: float) -> None:
         """Add the duration of a finished service; one that was interrupted counts as a long one."""
-        if self.has_enough_samples:
-            usual_s = quantile(self._sorted, USUAL_SHARE)
-            service_s = min(service_s, max(USUAL_TIMES * usual_s, LONGEST_S))
-        self._services.append(max(service_s, 0.0))
+        self._services.append(min(max(service_s, 0.0), self._longest_s))
         self.has_enough_samples = len(self._services) >= self.parameters.min_service_samples
         self._sorted = sorted(self._services)
         self.mean_s = sum(self._sorted) / len(self._sorted)
+        if self.has_enough_samples:
+            usual_s = quantile(self._sorted, USUAL_SHARE)
+            self._longest_s = max(USUAL_TIMES * usual_s, LONGEST_S)
 
     def remaining_s(self, elapsed_s: float) -> float:
         """Estimate the remaining time of a service that has run for ``elapsed_s``.
@@ -166,6 +172,19 @@ class Estimator:
             began_s + quantile(self._sorted, 1.0 - self.parameters.miss_rate),
         )
 
+    def observe_assignment(self, at_s: float) -> None:
+        """Note that a robot is given an order.
+
+        If none was given one for longer than a service takes, orders that waited all that time say
+        nothing of estimates: the bar was paused, switched off, or without robots.
+        """
+        gap_s = at_s - self._assigned_s
+        if gap_s > self._longest_s:
+            self._interrupted_s = self._assigned_s + self._longest_s
+        elif gap_s < 0.0:  # the clock was set back
+            self._interrupted_s = -inf
+        self._assigned_s = at_s
+
     def observe_outcome(self, promise: Promise, finished_s: float) -> bool:
         """Learn from a promise whose order is ready at ``finished_s``; return if it was kept."""
         actual_s, is_kept = promise.actual_s(finished_s), promise.is_kept(finished_s)
@@ -173,8 +192,9 @@ class Estimator:
         self.made += 1
         self.kept += is_kept
         self._hits.append(is_kept)
-        ratio = actual_s / max(promise.ready_s, 1e-3)
-        self._range.update(ratio, was_early=was_early, was_late=was_late)
+        if promise.at_s > self._interrupted_s:
+            ratio = actual_s / max(promise.ready_s, 1e-3)
+            self._range.update(ratio, was_early=was_early, was_late=was_late)
         return is_kept
 
     def _promise(self, at_s: float, ready_s: float) -> Promise:

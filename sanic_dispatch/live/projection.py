@@ -523,6 +523,8 @@ class Projection:
         if job.state is not before.state or job.attempt > before.attempt:
             if job.state is State.DONE and before.state is State.ASSIGNED:
                 self.forecast.done(order, order.since_s)
+            elif job.state is State.ASSIGNED:
+                self.forecast.estimator.observe_assignment(at_s)
             order.changed_s, order.reports = at_s, ()
         if job.turn or before.turn:
             self._turns.note(job)

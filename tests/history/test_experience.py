@@ -144,8 +144,8 @@ class Night(Story):
         """The order that each robot has."""
 
     def act(self) -> None:
-        """Let one thing happen."""
-        self.loop.run(self._dice.uniform(0.0, 20.0))
+        """Let one thing happen, sometimes after a long while."""
+        self.loop.run(self._dice.uniform(0.0, self._dice.choice([20.0] * 49 + [7200.0])))
         worker = self._dice.choice(self._robots)
         dice = self._dice.random()
         if dice < 0.35:

@@ -17,6 +17,7 @@ from benchmarks.measure.eta import (
     percent_true,
     scenarios,
 )
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Way
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.worker import Worker
@@ -149,6 +150,32 @@ def test_the_hit_rate_is_counted() -> None:
     assert (learnt.made, learnt.kept, learnt.hit_rate) == (4, 2, 0.5)
 
 
+def test_an_interruption_does_not_widen_the_range() -> None:
+    """How long orders waited for its end counts as not kept, and says nothing of the estimates."""
+    learnt = estimator(*[60.0] * 10)
+    learnt.observe_assignment(0.0)
+    for _ in range(MIN_RATIO_SAMPLES):
+        learnt.observe_outcome(Promise(0.0, 60.0, 50.0, 70.0), 60.0)
+    before, hits = learnt.promise_of_service(0.0), learnt.hits()
+    learnt.observe_assignment(3000.0)
+    assert not learnt.observe_outcome(Promise(10.0, 60.0, 50.0, 70.0), 3060.0)
+    assert learnt.promise_of_service(0.0) == before
+    assert learnt.hits() == [*hits, False]
+
+
+@pytest.mark.parametrize("gap_s", [60.0, 3000.0, -3000.0])
+def test_orders_of_a_quiet_bar_teach_the_range(gap_s: float) -> None:
+    """So they do after an hour without any, and after the clock was set back."""
+    learnt, at_s = estimator(*[60.0] * 10), 1e6
+    for _ in range(MIN_RATIO_SAMPLES):
+        at_s += gap_s
+        learnt.observe_assignment(at_s)
+        learnt.observe_outcome(Promise(at_s, 60.0, 50.0, 70.0), at_s + 90.0)
+    promise = learnt.promise_of_service(0.0)
+    assert promise
+    assert promise.high_s == pytest.approx(90.0)
+
+
 @pytest.mark.parametrize(
     "scenario", scenarios(1000), ids=lambda s: f"{s.robots}-{s.arrivals}-{s.change}"
 )
@@ -265,6 +292,36 @@ def test_an_order_that_no_robot_at_work_makes_is_promised_nothing() -> None:
     assert window(projection, story, story.submit({"drink": "beer"}))
     story.register("second", rule="match.drink=mojito")
     assert window(projection, story, ticket)
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_after_half_an_hour_without_a_robot_the_range_is_as_before(is_paused: bool) -> None:
+    """Orders were in line all the time; those after them are told what others were."""
+    story, projection = busy_story()
+    story.promised = projection.promised
+    for _ in range(2 * MIN_RATIO_SAMPLES):
+        hired(story)
+        story.serve(60.0)
+    worker = hired(story)
+    before = projection.window_of_next(story.now_s)
+    assert before
+    waiting = [story.submit() for _ in range(10)]
+    if is_paused:
+        story.pause()
+    else:
+        story.leave(worker)
+    story.loop.run(1800.0)
+    if is_paused:
+        story.pause(EventKind.DISPATCH_RESUMED)
+    for ticket in waiting:
+        story.assign(ticket, hired(story))
+        story.confirm(ticket)
+        story.loop.run(60.0)
+        story.finish(ticket)
+    hired(story)
+    after = projection.window_of_next(story.now_s)
+    assert after
+    assert after[1] - after[0] == pytest.approx(before[1] - before[0])
 
 
 def test_an_overdue_service_is_late() -> None:
