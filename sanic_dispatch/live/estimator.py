@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 from typing import NamedTuple
@@ -60,9 +60,13 @@ SHIPPED = EstimatorParameters()
 
 
 class Load(NamedTuple):
-    """The robots at work, and how long their running services will still take."""
+    """The robots at work, and how long their running services will still take, the shortest first.
+
+    ``min_remaining_s`` is 0 while a robot is free.
+    """
 
     robots: int
+    remaining_s: Sequence[float]
     total_remaining_s: float
     min_remaining_s: float
 
@@ -131,9 +135,9 @@ class Estimator:
 
     def load(self, robots: int, remaining_s: Iterable[float]) -> Load:
         """Sum up the present robots and what the services that are running will still take."""
-        left = list(remaining_s)
-        least = min(left) if left and len(left) >= robots else 0.0
-        return Load(robots, sum(left), least)
+        left = sorted(remaining_s)
+        least = left[0] if left and len(left) >= robots else 0.0
+        return Load(robots, left, sum(left), least)
 
     def add_report(
         self, reports: tuple[Report, ...], percent: float, at_s: float, began_s: float
@@ -207,5 +211,10 @@ class Estimator:
         if ahead <= 0:
             return load.min_remaining_s
         mean_s, robots = self.mean_s, load.robots
-        start_s = (load.total_remaining_s + ahead * mean_s) / robots
-        return max(start_s - mean_s * (robots - 1) / (2 * robots), load.min_remaining_s)
+        apart_s = mean_s * (robots - 1) / (2 * robots)
+        work_s = load.total_remaining_s + ahead * mean_s
+        for remaining_s in reversed(load.remaining_s):
+            if robots == 1 or remaining_s * robots <= work_s:
+                break
+            robots, work_s = robots - 1, work_s - remaining_s  # without the one that takes longer
+        return max(work_s / robots - apart_s, load.min_remaining_s)

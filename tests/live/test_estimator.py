@@ -46,10 +46,10 @@ def estimator(*service_s: float) -> Estimator:
 def test_no_number_without_samples_or_robots() -> None:
     """There is no estimate with fewer than five service times, or without robots."""
     for count in range(MIN_SERVICE_SAMPLES):
-        assert estimator(*[60.0] * count).promise(0.0, (Load(1, 0.0, 0.0), 0)) is None
+        assert estimator(*[60.0] * count).promise(0.0, (Load(1, (), 0.0, 0.0), 0)) is None
     learnt = estimator(*[60.0] * MIN_SERVICE_SAMPLES)
-    assert learnt.promise(0.0, (Load(0, 0.0, 0.0), 0)) is None
-    assert learnt.promise(0.0, (Load(1, 0.0, 0.0), 0)) is not None
+    assert learnt.promise(0.0, (Load(0, (), 0.0, 0.0), 0)) is None
+    assert learnt.promise(0.0, (Load(1, (), 0.0, 0.0), 0)) is not None
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,15 @@ def test_no_number_without_samples_or_robots() -> None:
         (3, [0.0, 20.0, 40.0], 3, (60 + 40 + 20 + 3 * 60) / 3 - 60 * 2 / 6 + 60.0),
         (3, [0.0, 20.0], 0, 60.0),
         (1, [100.0], 0, 0.3 * 100.0 + 60.0),
+        (3, [20.0, 40.0, 36000.0], 3, (40 + 20 + 3 * 60) / 2 - 60 * 2 / 6 + 60.0),
+        (3, [20.0, 36000.0, 36000.0], 1, 40.0 + 60.0 - 60 * 2 / 6 + 60.0),
     ],
 )
 def test_the_formula(robots: int, elapsed_s: list[float], ahead: int, ready_s: float) -> None:
-    """A free robot: now; next in the queue: when the first robot is done; else the work before."""
+    """A free robot: now; next in the queue: when the first robot is done; else the work before.
+
+    A robot that is not done by then makes none of it.
+    """
     learnt = estimator(*[60.0] * 10)
     load = learnt.load(robots, map(learnt.remaining_s, elapsed_s))
     promise = learnt.promise(1000.0, (load, ahead))
@@ -397,6 +402,28 @@ def test_estimates_behind_a_stuck_robot_grow() -> None:
         ready.append(low - story.now_s)
     assert ready == sorted(ready)
     assert ready[-1] > 1.5 * ready[0]
+
+
+def test_a_stuck_robot_delays_only_its_own_order() -> None:
+    """The others make the orders in line, however long it has had its own."""
+    story, projection = busy_story()
+    workers = [hired(story, f"robot {n}") for n in range(3)]
+    story.assign(story.submit(), workers[0])
+    ends_s = []
+    for _ in range(2):
+        story.loop.run(3600.0)
+        working = [story.submit() for _ in workers[1:]]
+        for ticket, worker in zip(working, workers[1:], strict=True):
+            story.assign(ticket, worker)
+        tickets = [story.submit() for _ in range(4)]
+        _, end_s = window(projection, story, tickets[-1]) or (0.0, 0.0)
+        ends_s.append(end_s - story.now_s)
+        for ticket in tickets:
+            story.cancel(ticket)
+        for ticket in working:
+            story.put_back(ticket)
+            story.cancel(ticket)
+    assert ends_s[0] == ends_s[1] < 400.0
 
 
 def test_workers_without_a_key_give_no_service_time() -> None:
