@@ -140,7 +140,7 @@ _OBJECTS: dict[str, Schema] = {
         | {
             "failed": COUNT | {"description": "how many an operator can still put back"},
             "kept": _or_null({"type": "number", "minimum": 0, "maximum": 1})
-            | {"description": "share of recent promises that were kept, since the start"},
+            | {"description": "share of recent promises that were kept"},
             "per_hour": COUNT | {"description": "done in the last hour"},
             "priorities": {"type": "boolean", "description": "whether they order the line"},
         }
