@@ -119,8 +119,13 @@ class LastHour:
         self._minute(from_rfc3339(job.submitted_at)).add(arrived=1)
         if job.state is State.DONE and job.finished_s is not None:
             self._minute(job.finished_s).add(done=1)
-            if job.hold:
-                self._add_wait(job, job.hold.since_s)
+        self.seed_wait(job)
+
+    def seed_wait(self, job: Job) -> None:
+        """Count how long a job waited, from before the start, for the robot that has or had it."""
+        hold = job.hold
+        if hold and (hold.stage is Stage.CONFIRMED or job.state is State.DONE):
+            self._add_wait(job, hold.since_s)
 
     def seed_unfinished(self, jobs: Iterable[Job], now_s: float) -> None:
         """Count the arrivals of unfinished jobs from before the start.

@@ -168,6 +168,7 @@ class Projection:
             else:
                 held_s = job.hold.since_s if job.hold else job.submitted_s
                 self._apply(job, changed_s.get(job.id, held_s))
+                self.last_hour.seed_wait(job)
         self.last_hour.seed_unfinished(jobs, now_s)
         self.line.add_all(waiting)
         self.expire(now_s)

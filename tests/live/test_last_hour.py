@@ -113,6 +113,24 @@ def test_a_restart_remembers_the_hour(story: Story) -> None:
     assert sum(arrived for arrived, *_ in minutes(hub)) == 4
 
 
+def test_a_restart_remembers_waits_of_orders_that_are_not_done(story: Story, hub: Hub) -> None:
+    """Those that robots have now, or could not make, have waited as well."""
+    tickets = [story.submit() for _ in range(4)]
+    for ticket in tickets[:3]:
+        story.loop.run(30.0)
+        story.assign(ticket)
+        story.confirm(ticket)
+    story.fail(tickets[1])
+    story.ask_to_cancel(tickets[2])
+    story.stop(tickets[2])
+    story.assign(tickets[3])
+    made, failed, stopped, under_way = (story.jobs[ticket] for ticket in tickets)
+    again = Story(story.loop).hub()
+    again.show(again.project(TopicSnapshot([made, under_way], [failed, stopped], [], paused=False)))
+    assert hour(again) == hour(hub) == (0, 60.0, 84.0)
+    assert minutes(again) == minutes(hub)
+
+
 @pytest.mark.parametrize(
     "at",
     [
