@@ -117,7 +117,15 @@ def test_the_board_shows_what_is_done(story: Story, hub: Hub) -> None:
     story.fail(failed)
     story.cancel(cancelled)
     shown = {key for key in state_of(hub) if key != "bar"}
-    assert shown == {f"order/{n}" for n in range(7, BOARD_FINISHED + 6)}
+    assert shown == {f"order/{n}" for n in range(6, BOARD_FINISHED + 6)}
+
+
+def test_cancelled_orders_take_no_room_on_the_board(story: Story, hub: Hub) -> None:
+    """A drink that is ready stays, however many orders are cancelled after it."""
+    ready = story.serve(1.0)
+    for _ in range(BOARD_FINISHED):
+        story.cancel(story.submit())
+    assert {key for key in state_of(hub) if "order/" in key} == {f"order/{ready}"}
 
 
 def test_an_order_literally(story: Story, hub: Hub) -> None:
