@@ -252,15 +252,11 @@ class Statistics:
         robot = self._robot(event)
         robot.waits, robot.is_queued, robot.is_aside = False, True, True
 
-    def _used(self, event: LoggedEvent) -> None:
+    def _left(self, event: LoggedEvent) -> None:
         robot = self._robot(event)
         robot.waits = robot.is_queued = False
         if robot.order is None:
             del self._robots[event.callback]
-
-    def _dropped(self, event: LoggedEvent) -> None:
-        self._robot(event)
-        del self._robots[event.callback]
 
     # ---- rows
 
@@ -347,8 +343,8 @@ _OF_ROBOTS: dict[str, Callable[[Statistics, LoggedEvent], None]] = {
     EventKind.WORKER_REGISTERED: Statistics._registered,
     EventKind.WORKER_CAME_BACK: Statistics._registered,
     EventKind.WORKER_SET_ASIDE: Statistics._set_aside,
-    EventKind.WORKER_USED: Statistics._used,
-    EventKind.WORKER_DROPPED: Statistics._dropped,
+    EventKind.WORKER_USED: Statistics._left,
+    EventKind.WORKER_DROPPED: Statistics._left,
 }
 
 

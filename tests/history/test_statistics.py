@@ -263,6 +263,16 @@ def test_a_robot_that_registers_while_it_is_set_aside() -> None:
             ],
             0.5,
         ),
+        # It is dropped since it came back elsewhere, while it is being given an order.
+        (
+            [
+                (0.0, EventKind.WORKER_REGISTERED),
+                (10.0, EventKind.JOB_ASSIGNED, 1),
+                (10.0, EventKind.WORKER_DROPPED),
+                (20.0, EventKind.JOB_DONE, 1),
+            ],
+            0.5,
+        ),
         # It is told to stop, and waits on.
         (
             [
