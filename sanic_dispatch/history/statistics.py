@@ -225,7 +225,7 @@ class Statistics:
     def _cancelled(self, event: LoggedEvent, order: _OpenOrder) -> None:
         if row := self._row(event, order):
             row.cancelled += 1
-        self._end_service(event, order)
+        self._end_service(event, order, stays=True)
         self._orders.pop(event.ticket)
 
     def _end_service(self, event: LoggedEvent, order: _OpenOrder, *, stays: bool = False) -> None:

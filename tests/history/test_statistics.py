@@ -273,6 +273,15 @@ def test_a_robot_that_registers_while_it_is_set_aside() -> None:
             ],
             0.5,
         ),
+        # The order is cancelled before it accepts it at its websocket, where it waits on.
+        (
+            [
+                (0.0, EventKind.WORKER_REGISTERED),
+                (10.0, EventKind.JOB_ASSIGNED, 1),
+                (20.0, EventKind.JOB_CANCELLED, 1),
+            ],
+            0.1,
+        ),
         # It is told to stop, and waits on.
         (
             [
