@@ -183,7 +183,7 @@ class PastProjection(Projection):
         self.robots.restore(state.robots, {order.job.id: order.job for order in in_order})
         for order in in_order:
             if order.job.state is State.ASSIGNED:
-                self._assigned[order.job.place] = order
+                self._assigned[order.job.id] = order
         self._turns.restore(state.turns)
         self.line.add_all([order.job for order in in_order if order.job.is_waiting])
         self.finished.restore(

@@ -116,7 +116,7 @@ class Projection:
         """The last events that the monitor lists."""
         self.earlier = NO_EARLIER_RUNS
         self.finished = FinishedOrders(keep_failed_s)
-        self._assigned: dict[float, Order] = {}
+        self._assigned: dict[str, Order] = {}
         self.forecast = Forecast(self.robots, self._assigned.values())
         self._orders = Orders()
         self._turns = Turns(self.line)
@@ -317,7 +317,7 @@ class Projection:
     @property
     def assigned(self) -> list[Order]:
         """The orders that are being served, sorted by place when asked for: they are few."""
-        return [self._assigned[place] for place in sorted(self._assigned)]
+        return sorted(self._assigned.values(), key=lambda order: order.job.place)
 
     def get(self, job_id: str) -> Order | None:
         """Return the order with this secret id, if it is shown."""
@@ -517,7 +517,7 @@ class Projection:
 
     def _change(self, order: Order, job: Job, at_s: float) -> None:
         before = order.job
-        is_with_same_robot = before.place == job.place and self.robots.update(before, job)
+        is_with_same_robot = self.robots.update(before, job)
         if not is_with_same_robot:
             self._withdraw(before, job, at_s)
         order.job = job
@@ -539,7 +539,7 @@ class Projection:
         if job.state is State.WAITING:
             self.line.add(job)
         elif job.state is State.ASSIGNED:
-            self._assigned[job.place] = order
+            self._assigned[job.id] = order
             self.robots.assign(job)
             self.forecast.changes += 1
         else:
@@ -556,7 +556,7 @@ class Projection:
         elif before.state is State.WAITING:
             self.line.remove(before)
         elif before.state is State.ASSIGNED:
-            self._assigned.pop(before.place, None)
+            self._assigned.pop(before.id, None)
             self.robots.release(before, now, at_s)
             self.forecast.changes += 1
         else:

@@ -47,6 +47,18 @@ def test_orders_wait_in_order_of_their_places(story: Story, projection: Projecti
     assert tickets(projection) == [1, 4, 2, 3]
 
 
+def test_two_assigned_orders_of_one_place(story: Story, projection: Projection) -> None:
+    """Edits of the file can give a place twice: both are shown, and each goes for itself."""
+    first, second = story.submit(), story.submit()
+    story.assign(first)
+    story.move(second, float(first))
+    story.assign(second)
+    assert [order.job.ticket for order in projection.assigned] == [first, second]
+    assert projection.counts().assigned == 2
+    story.finish(first)
+    assert [order.job.ticket for order in projection.assigned] == [second]
+
+
 def test_a_place_among_ten_thousand(story: Story, projection: Projection) -> None:
     """The number ahead is right for each of 10,000 after some have left."""
     for _ in range(10_000):

@@ -48,8 +48,7 @@ def _forget(player: Player, about: int, choice: int) -> c.Command:
     return c.Forget(ref.id, "why") if ref else c.LookForWorkers(choice)
 
 
-# Without edits of files: after them two assigned orders may have one place, and the live view then
-# forgets one of them.
+# Without edits of files: the log does not have the data that they change.
 OURS = (
     *MAKERS[3:-1],
     _submit,
