@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from sanic_dispatch.config.settings import DEFAULTS
@@ -77,17 +77,19 @@ class FinishedOrders:
     def expire(self, now_s: float) -> list[Order]:
         """Remove and return the orders that have been shown long enough.
 
-        The age of failed orders counts up to the last finish, as in the tables.
+        The age of failed orders counts up to the last finish, as in the tables. That of others
+        counts in both directions, so a clock that was set back keeps none for longer.
         """
-        recent = _pop_until(self.recent, now_s - RECENT_S)
-        failed = _pop_until(self.failed, self._last_s - self._keep_failed_s)
+        recent = _pop_while(self.recent, lambda order: abs(now_s - order.since_s) > RECENT_S)
+        failed_s = self._last_s - self._keep_failed_s
+        failed = _pop_while(self.failed, lambda order: order.since_s < failed_s)
         self.expired_recent += recent
         self.expired_failed += failed
         return [*recent, *failed]
 
 
-def _pop_until(orders: Orders, time_s: float) -> list[Order]:
+def _pop_while(orders: Orders, is_over: Callable[[Order], bool]) -> list[Order]:
     gone = []
-    while orders and next(iter(orders.values())).since_s < time_s:
+    while orders and is_over(next(iter(orders.values()))):
         gone.append(orders.popitem(last=False)[1])
     return gone

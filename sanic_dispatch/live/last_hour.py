@@ -149,12 +149,15 @@ class LastHour:
         self._waits = deque(state.waits, maxlen=MAX_HOUR_SAMPLES)
 
     def expire(self, now_s: float) -> bool:
-        """Forget what is older than an hour, and return whether there was anything."""
-        since_s = now_s - HOUR_S
-        gone = [n for n in self._minutes if (n + 1) * MINUTE_S <= since_s]
+        """Forget what is older than an hour, and return whether there was anything.
+
+        What lies ahead is forgotten, too: the clock was set back since then.
+        """
+        since_s, until_s = now_s - HOUR_S, now_s + MINUTE_S
+        gone = [n for n in self._minutes if not since_s < (n + 1) * MINUTE_S <= until_s + MINUTE_S]
         for number in gone:
             del self._minutes[number]
-        kept = [wait for wait in self._waits if wait[0] > since_s]
+        kept = [wait for wait in self._waits if since_s < wait[0] <= until_s]
         is_less = len(kept) < len(self._waits)
         if is_less:
             self._waits = deque(kept, maxlen=MAX_HOUR_SAMPLES)

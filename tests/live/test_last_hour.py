@@ -90,6 +90,16 @@ def test_an_hour_is_over(story: Story, hub: Hub) -> None:
     assert connection.state["bar"]["per_hour"] == 0
 
 
+def test_a_clock_that_was_set_back(story: Story, hub: Hub) -> None:
+    """What lies ahead by then is not of the last hour; a second back changes nothing."""
+    story.serve(10.0)
+    before = hour(hub)
+    hub.projection.expire(story.now_s - 1.0)
+    assert hour(hub) == before == (1, 0.0, 0.0)
+    hub.projection.expire(story.now_s - 1800.0)
+    assert (minutes(hub), hour(hub)) == ([], (0, None, None))
+
+
 def test_nothing_changes_where_nothing_happens(story: Story, hub: Hub) -> None:
     """Unchanged minutes are not sent again."""
     story.serve(60.0)

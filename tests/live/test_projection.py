@@ -112,6 +112,17 @@ def test_finished_orders_are_kept_for_ten_minutes(story: Story, projection: Proj
     assert projection.version == (before.number, before.age + 1)
 
 
+def test_a_clock_set_back_keeps_no_finished_order(story: Story, projection: Projection) -> None:
+    """An order that is ready leaves the board in time, and so do those after it."""
+    early = story.serve(10.0)
+    projection.expire(story.now_s - 7200.0)
+    assert projection.get(secret(early)) is None
+    projection.expire(story.now_s)
+    late = story.serve(10.0)
+    projection.expire(story.now_s - 1.0)
+    assert projection.get(secret(late))
+
+
 def test_the_number_of_finished_orders_is_bounded(
     story: Story, projection: Projection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +234,8 @@ def test_seeding_equals_folding(story: Story) -> None:
     story.pause()
     seeded = Projection()
     jobs = [story.jobs[waiting], story.jobs[held]]
-    seeded.seed(jobs, [story.jobs[done]], [free, aside], paused=True)
+    finished_jobs = [story.jobs[done]]
+    seeded.seed(jobs, finished_jobs, [free, aside], paused=True, now_s=story.now_s)
     folded.expire(story.now_s + RETURN_GRACE_S)
     assert (
         seeded.counts()
