@@ -51,15 +51,19 @@ _log = structlog.get_logger("sanic_dispatch")
 
 
 class Repaired(NamedTuple):
-    """The number of kept entries and of damaged pieces, and the file that has these, or None."""
+    """The number of kept entries and of damaged pieces, and the file that has these, or None.
+
+    A file that was cut off between two entries is rewritten though no piece of it is damaged.
+    """
 
     kept: int
     damaged: int
     aside: Path | None
+    is_rewritten: bool
 
 
 def repair_all(settings: Settings, now_s: float) -> None:
-    """Repair the files of a data folder that these modes use, and log what was damaged.
+    """Repair the files of a data folder that these modes use, and log which were rewritten.
 
     Raises DataFolderInUse, DataFolderUnusable, or NotAQueue for a file that cannot be repaired.
     """
@@ -68,7 +72,7 @@ def repair_all(settings: Settings, now_s: float) -> None:
             repaired = repair(path, now_s)
         except OSError as error:
             raise DataFolderUnusable(settings.data_dir, f"cannot be repaired: {error}") from error
-        if repaired.damaged or (not repaired.kept and path.name in _KINDS):
+        if repaired.is_rewritten:
             _log.warning(
                 "queue.repaired",
                 file=path.name,
@@ -124,13 +128,14 @@ def _repair(path: Path, given: Path, now_s: float) -> Repaired:
 def _repair_array(path: Path, kind: Kind[Any], now_s: float) -> Repaired:
     content = path.read_bytes()
     try:
-        return Repaired(len(list(read_array(path, kind, content))), 0, None)
+        kept = len(list(read_array(path, kind, content)))
+        return Repaired(kept, 0, None, is_rewritten=False)
     except NotAQueue:
         good, damaged = _separate_entries(content.decode("utf-8", "surrogateescape"), kind)
     aside = _set_aside(path, [_to_bytes(piece) for piece in damaged], now_s) if damaged else None
     joined = b",\n".join(found.stored for found in good)
     replace_file(path, json_array([joined] if good else []))
-    return Repaired(len(good), len(damaged), aside)
+    return Repaired(len(good), len(damaged), aside, is_rewritten=True)
 
 
 def _separate_entries(text: str, kind: Kind[Any]) -> tuple[list[DecodedEntry[Any]], list[str]]:
@@ -181,7 +186,7 @@ def _repair_journal(path: Path, given: Path, number: int, now_s: float) -> Repai
     try:
         read = read_journal(path, number)
         if not (read.torn and _is_followed(given, number)):
-            return Repaired(len(read.batches), 0, None)
+            return Repaired(len(read.batches), 0, None, is_rewritten=False)
     except NotAQueue:
         pass
     good, damaged = _separate_lines(path.read_bytes(), number)
@@ -191,7 +196,7 @@ def _repair_journal(path: Path, given: Path, number: int, now_s: float) -> Repai
         line, before = seal(body, before)
         lines.append(line)
     replace_file(path, lines)
-    return Repaired(len(good), len(damaged), aside)
+    return Repaired(len(good), len(damaged), aside, is_rewritten=True)
 
 
 def _is_followed(path: Path, number: int) -> bool:

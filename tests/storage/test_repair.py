@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import DataFolderInUse, NotAQueue
@@ -40,7 +41,7 @@ def test_nothing_to_repair(path: Path, content: bytes) -> None:
     """A readable file is left alone."""
     path.write_bytes(content)
     repaired = repair(path, NOW_S)
-    assert (repaired.damaged, repaired.aside) == (0, None)
+    assert repaired[1:] == (0, None, False)
     assert path.read_bytes() == content
     assert not (path.parent / ASIDE).exists()
 
@@ -67,6 +68,7 @@ def test_damage(path: Path, content: bytes, kept: list[str], aside: list[bytes])
     path.write_bytes(content)
     repaired = repair(path, NOW_S)
     assert (repaired.kept, repaired.damaged) == (len(kept), len(aside))
+    assert repaired.is_rewritten
     assert ids(path) == kept
     assert repaired.aside == (path.parent / ASIDE if aside else None)
     if aside:
@@ -220,7 +222,7 @@ def test_a_journal_that_was_cut_off(tmp_path: Path) -> None:
     files.create_spare()
     cut_off = journal.read_bytes()[:-10]
     journal.write_bytes(cut_off)
-    assert repair(journal, NOW_S) == (3, 0, None)  # a kill leaves that
+    assert repair(journal, NOW_S) == (3, 0, None, False)  # a kill leaves that
     files.commit(Topic().put(job(5)))
     with pytest.raises(NotAQueue, match="its last line is incomplete, but later journals"):
         tickets(tmp_path)
@@ -235,7 +237,7 @@ def test_a_good_journal_is_left_alone(tmp_path: Path) -> None:
     """Nothing is written, not even for an incomplete last line."""
     journal = journal_of(tmp_path)
     journal.write_bytes(content := journal.read_bytes() + b"0badc0de [{")
-    assert repair(journal, NOW_S) == (4, 0, None)
+    assert repair(journal, NOW_S) == (4, 0, None, False)
     assert journal.read_bytes() == content
 
 
@@ -248,3 +250,17 @@ def test_everything_that_a_mode_uses(tmp_path: Path) -> None:
     assert tickets(tmp_path) == [1, 2, 3, 4]
     aside = {path.name.partition("-2024")[0] for path in tmp_path.glob("*.damaged-*")}
     assert aside == {"jobs.json.damaged", "dispatch.journal-1.damaged"}
+
+
+@pytest.mark.parametrize(
+    ("content", "logged"),
+    [(b"[\n" + A + b",\n", [1]), (b"", [0]), (b"[]", []), (b"[\n" + A + b"\n]\n", [])],
+)
+def test_what_was_rewritten_is_logged(path: Path, content: bytes, logged: list[int]) -> None:
+    """Also a file that was cut off between two entries; an empty queue is nothing to repair."""
+    path.write_bytes(content)
+    with capture_logs() as logs:
+        repair_all(Settings(data_dir=path.parent), NOW_S)
+    assert [(line["event"], line["file"], line["kept"]) for line in logs] == [
+        ("queue.repaired", "jobs.json", kept) for kept in logged
+    ]
