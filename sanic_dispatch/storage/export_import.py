@@ -42,14 +42,14 @@ SQLITE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-journal
 async def read_contents(settings: Settings) -> Content:
     """Return all records that are stored in these modes.
 
-    Raises NothingStored if none of their files exists, DataFolderInUse or RedisInUse while a
-    dispatcher runs, DataFolderUnusable, RedisUnusable or NotAQueue.
+    Raises NothingStored if none of their files exists and Redis has no records, DataFolderInUse or
+    RedisInUse while a dispatcher runs, DataFolderUnusable, RedisUnusable or NotAQueue.
     """
     with _claimed(settings):
         has_files = any(path.exists() for path in files_of(settings))
-        if settings.needs_data_dir and not has_files:
-            raise NothingStored(settings.data_dir, _modes(settings))
-        if not settings.needs_data_dir and not any(await _read_redis(settings)):
+        if not has_files and not (settings.needs_redis and any(await _read_redis(settings))):
+            if settings.needs_data_dir:
+                raise NothingStored(settings.data_dir, _modes(settings))
             raise unusable(settings, f"no queues of the prefix {settings.redis_keys} are there")
         return await _read(settings)
 

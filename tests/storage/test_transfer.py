@@ -237,6 +237,15 @@ async def test_redis_without_anything(tmp_path: Path) -> None:
         await read_contents(settings)
 
 
+@pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
+async def test_jobs_in_redis_beside_a_folder_without_workers(mode: Mode, tmp_path: Path) -> None:
+    """They are exported, although that mode has no file yet."""
+    content = replace(await read_contents(await used(tmp_path / "old", mode)), workers=[])
+    settings = replace(settings_of(Mode.REDIS, tmp_path), worker_queue_mode=mode)
+    await write_contents(settings, content)
+    assert await read_contents(settings) == content
+
+
 async def test_redis_that_is_used_is_left_alone(tmp_path: Path) -> None:
     """Queues are neither overwritten nor, while a dispatcher owns them, read."""
     settings = await used(tmp_path, Mode.REDIS)
