@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import EPIPE
 from typing import Any
 
 import click
@@ -56,10 +57,13 @@ interface at /docs, its state at /ready, and metrics at /metrics.
 
 
 class Commands(click.Group):
-    """All commands; prints a StartError as one line instead of a traceback."""
+    """All commands; prints an error that a user can mend as one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; on a StartError and on Ctrl-C, exit with the exit code of that."""
+        """Run the command; on a StartError and on Ctrl-C, exit with the exit code of that.
+
+        An OSError with a number (a folder that another user owns, a full /tmp) is one line, too.
+        """
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:  # click would exit with 1
@@ -67,6 +71,11 @@ class Commands(click.Group):
         except StartError as error:
             click.echo(f"sanic-dispatch: {printable(str(error))}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.errno in (None, EPIPE):  # click ends quietly if nobody reads the output
+                raise
+            click.echo(f"sanic-dispatch: {printable(str(error))}", err=True)
+            ctx.exit(1)
 
 
 @click.group(

@@ -113,6 +113,26 @@ async def test_errors_are_one_line(tmp_path: Path) -> None:
     assert names_in(tmp_path) == set()
 
 
+@pytest.mark.parametrize("command", ["check", "export", "export-log", "serve"])
+async def test_a_folder_that_cannot_be_looked_at(command: str, tmp_path: Path) -> None:
+    """One line, as of a folder that another user owns: root, who runs tests, may look at these."""
+    done = await run(command, "--data-dir", str(tmp_path / ("x" * 300)))
+    assert (done.code, done.out) == (1, "")
+    assert re.fullmatch(r"sanic-dispatch: \[Errno \d+\] File name too long: '.*'\n", done.err)
+
+
+@pytest.mark.parametrize("command", [["check"], ["export", "-m", "Sqlite"], ["export-log"]])
+async def test_no_room_for_a_copy(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database is read from a copy; why there cannot be one is one line."""
+    settings = await used(tmp_path / "data", Mode.SQLITE)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    done = await run_here(*command, "--data-dir", str(settings.data_dir))
+    assert (done.code, done.out) == (1, "")
+    assert re.fullmatch(r"sanic-dispatch: \[Errno 2\] No such file .*/gone/.*\n", done.err)
+
+
 async def test_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends a long import, without a word, with the exit code of all commands."""
 
