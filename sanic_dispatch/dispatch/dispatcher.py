@@ -317,6 +317,7 @@ class Dispatcher:
         for taken in self._awaited.values():
             _set(taken, False)
         await self._break_off(StandingBy)
+        self.commit_stats.is_failing = False  # the next owner's commits count
         self._begin_empty()
 
     async def _break_off(self, refusal: type[DispatchError]) -> None:

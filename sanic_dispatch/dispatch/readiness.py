@@ -34,15 +34,23 @@ class Readiness:
     async def reasons(self) -> list[str]:
         """Return why the service is not ready; empty if it is. Raises StandingBy, ShuttingDown."""
         self._dispatcher.check_open()
-        async with self._trying:
-            if self._tried_s is None or self._clock.monotonic_s() - self._tried_s >= FRESH_S:
-                self._storage = await self._try_storage()
-                self._tried_s = self._clock.monotonic_s()
+        await self._look_at_storage()
         found = {
             self._storage: bool(self._storage),
             "a job and a worker wait together": self._watchdog.is_alarmed,
         }
         return [reason for reason, holds in found.items() if holds]
+
+    async def look_again(self) -> None:
+        """Try to write if the last commit failed: there may be no other one for hours."""
+        if self._dispatcher.commit_stats.is_failing:
+            await self._look_at_storage()
+
+    async def _look_at_storage(self) -> None:
+        async with self._trying:
+            if self._tried_s is None or self._clock.monotonic_s() - self._tried_s >= FRESH_S:
+                self._storage = await self._try_storage()
+                self._tried_s = self._clock.monotonic_s()
 
     async def _try_storage(self) -> str:
         try:
@@ -52,4 +60,5 @@ class Readiness:
             return "the storage does not answer"
         except StorageError as error:
             return str(error)
+        self._dispatcher.commit_stats.is_failing = False
         return ""

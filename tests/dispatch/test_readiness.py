@@ -70,6 +70,23 @@ async def test_a_storage_that_does_not_answer_is_not_ready(monkeypatch) -> None:
     assert await ready.reasons() == ["the storage does not answer"]
 
 
+async def test_a_failed_commit_is_looked_after() -> None:
+    """Where nobody orders any more, a test write tells that the storage works again."""
+    store, clock = FailingStore(), FakeClock()
+    ready = await readiness(store, clock)
+    stats = ready._dispatcher.commit_stats
+    await ready.look_again()
+    assert store.tries == 0
+    stats.failed()
+    store.error = StorageFailed("nothing can be written: disk full")
+    await ready.look_again()
+    assert stats.is_failing
+    store.error = None
+    await clock.advance(FRESH_S)
+    await ready.look_again()
+    assert (stats.is_failing, stats.failures) == (False, 1)
+
+
 async def test_a_service_that_stops_is_not_ready() -> None:
     """While stopping, the storage is not tried."""
     store, clock = FailingStore(), FakeClock()

@@ -158,6 +158,22 @@ async def test_a_look_up_beside_a_commit_without_end(is_broken_off: bool) -> Non
         assert fates == ["it may have been stored", "nothing was stored"]
 
 
+async def test_whether_the_storage_fails_is_told_by_the_next_owner() -> None:
+    """A dispatcher that has lost its way to Redis, and then the topic, fails no more."""
+    async with running_world() as world:
+
+        async def commit(_: Any) -> None:
+            raise StorageFailed("Redis cannot be reached")
+
+        world.store.lasts = True
+        world.store.commit = commit  # type: ignore[method-assign]
+        with pytest.raises(StorageFailed):
+            await world.submit("x")
+        assert world.dispatcher.commit_stats.is_failing
+        await world.dispatcher.stand_by()
+        assert not world.dispatcher.commit_stats.is_failing
+
+
 async def test_a_look_up_that_may_be_stale_is_refused() -> None:
     """If the store cannot confirm ownership, look-ups are refused."""
     async with running_world() as world:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import raw
 
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.errors import DispatchError
 from sanic_dispatch.web.calls import ask
-from sanic_dispatch.web.context import context_of
+from sanic_dispatch.web.context import Context, context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import HEALTH, METRICS, READY
 from sanic_dispatch.web.problems import problem
@@ -39,6 +42,9 @@ async def ready(request: Request) -> HTTPResponse:
 @describe(METRICS)
 async def metrics(request: Request) -> HTTPResponse:
     """Return the metrics for Prometheus."""
+    service = cast(Context, request.app.ctx)
+    contexts = (service, *service.topics.values())
+    await asyncio.gather(*(each.readiness.look_again() for each in contexts))
     exposition = context_of(request).exposition
     text, media_type = exposition.render(request.headers.get("accept", ""))
     return raw(text, headers=PRIVATE, content_type=media_type)

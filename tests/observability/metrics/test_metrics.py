@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ ROW = re.compile(r"^\| `((?:dispatch|process)_\w+)(?:\{(.*?)\})?` \| (\w+) \|", 
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with running_service(mode=Mode.CACHED_JSON_FILE, data_dir=tmp_path) as service:
+    (data := tmp_path / "data").mkdir()
+    async with running_service(mode=Mode.CACHED_JSON_FILE, data_dir=data) as service:
         yield service
 
 
@@ -73,6 +74,27 @@ async def test_counts_and_times_of_jobs(service: Service, engine: Engine) -> Non
     changes = after.value("dispatch_commit_changes_sum", queue="both")
     assert changes >= after.value("dispatch_commit_duration_seconds_count", queue="both") > 0
     assert after.value("dispatch_storage_failing", queue="both") == 0
+
+
+async def test_a_storage_that_failed_and_works_again(service: Service, tmp_path: Path) -> None:
+    """It does not fail for the rest of the night, although nobody orders any more."""
+
+    async def is_failing() -> bool:
+        scraped = await scrape(service)
+        assert scraped.value("dispatch_commit_failures_total", queue="both") == 1
+        return scraped.value("dispatch_storage_failing", queue="both") == 1
+
+    data = tmp_path / "data"
+    data.rename(tmp_path / "aside")
+    async with service.http.post(service.base_url + "submit-job", json=1) as answer:
+        assert answer.status == 503
+    assert await is_failing()
+    (tmp_path / "aside").rename(data)
+    await eventually(lambda: _not(is_failing))
+
+
+async def _not(condition: Callable[[], Awaitable[bool]]) -> bool:
+    return not await condition()
 
 
 class EarlierClock(SystemClock):
