@@ -17,6 +17,7 @@ import yaml
 from sanic_dispatch.cli.options import all_setting_options
 from sanic_dispatch.config.settings import ROLES, Mode, Settings
 from sanic_dispatch.errors import SettingsError
+from sanic_dispatch.web.polls import MAX_WAIT_S
 from tests.observability.metrics.scraping import scrape
 from tests.support.paths import ROOT
 from tests.support.server import running_service
@@ -192,6 +193,13 @@ def test_the_unit_waits_longer_than_the_service() -> None:
     assert int(service["LimitNOFILE"]) > Settings().max_connections
     assert service["RestartPreventExitStatus"] == str(SettingsError.exit_code)
     assert service["ExecStartPre"].startswith("-")  # that setting knows the code of ExecStart only
+
+
+def test_nginx_waits_longer_than_a_poll() -> None:
+    """A poll that waits as long as it may gets its answer, and not a 504 of the proxy."""
+    site = (DEPLOY / "nginx/dispatch.conf").read_text()
+    (timeout_s,) = re.findall(r"proxy_read_timeout (\d+)s;", site)
+    assert int(timeout_s) >= MAX_WAIT_S + 10
 
 
 UNIT = (DEPLOY / "systemd/sanic-dispatch.service").read_text()
