@@ -32,9 +32,7 @@ class DataFolder:
 
     def claim(self) -> None:
         """Lock the folder. Raises DataFolderUnusable or DataFolderInUse."""
-        if not self.path.is_dir():
-            reason = "is no folder" if self.path.exists() else "does not exist"
-            raise DataFolderUnusable(self.path, reason)
+        refuse_missing_folder(self.path)
         refuse_incomplete_backup(self.path)
         try:
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
@@ -75,6 +73,12 @@ def make_topic_folder(folder: Path) -> None:
 def topic_folders(folder: Path) -> dict[str, Path]:
     """Return the folders of the named topics in a service's data folder, by name."""
     return {path.name: path for path in sorted(folder.glob(f"{TOPICS_FOLDER}/*/"))}
+
+
+def refuse_missing_folder(folder: Path) -> None:
+    """Raise DataFolderUnusable unless there is a folder of this name."""
+    if not folder.is_dir():
+        raise DataFolderUnusable(folder, "is no folder" if folder.exists() else "does not exist")
 
 
 def refuse_incomplete_backup(folder: Path) -> None:

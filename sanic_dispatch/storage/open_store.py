@@ -13,6 +13,7 @@ from sanic_dispatch.storage.data_folder import (
     DataFolder,
     make_topic_folder,
     refuse_incomplete_backup,
+    refuse_missing_folder,
 )
 from sanic_dispatch.storage.event_log import Retention, retention_of
 from sanic_dispatch.storage.json_file import JsonFileStore, recover_files
@@ -32,6 +33,8 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
     """
     if settings.topic and settings.writes_data_dir:
         make_topic_folder(settings.data_dir)
+    elif settings.writes_data_dir:
+        refuse_missing_folder(settings.data_dir)
     with claimed(settings):
         store = store_of(settings)
         try:

@@ -15,6 +15,7 @@ from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, NotAQueue
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.open_store import open_store
 from sanic_dispatch.storage.store import Stored
+from tests.support.redis import redis_values
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
@@ -99,6 +100,17 @@ async def test_nothing_durable_needs_no_folder(tmp_path: Path) -> None:
     async with open_store(settings) as store:
         assert await store.load() == Stored()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", [mode for mode in Mode if mode.is_durable], ids=str)
+async def test_what_writes_only_the_history_needs_a_folder_too(mode: Mode, tmp_path: Path) -> None:
+    """In Redis the events would find it missing hours after the start."""
+    folder = tmp_path / "missing"
+    settings = Settings.of(mode, data_dir=folder, **redis_values(mode, tmp_path))
+    with pytest.raises(DataFolderUnusable, match="missing: does not exist"):
+        async with open_store(settings):
+            pass
+    assert not folder.exists()
 
 
 async def test_the_collector_goes_on(tmp_path: Path) -> None:
