@@ -27,9 +27,11 @@ from sanic_dispatch.observability.log import (
     of_topic,
     printable,
 )
+from tests.support.paths import DOCS, ROOT
 
 SUBMITTED_AT, SUBMITTED_S = "2024-11-24T01:39:00.500000Z", 1732412340.5
 JOB_ID = "0123456789abcdef0123456789abcdef"
+LOGGED = re.compile(r'(?:_log|get_logger\(\))\.\w+\(\s*"([a-z_]+\.[a-z_]+)"')
 CALLBACK = "http://127.0.0.1:8298/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
 
 WORKER = Worker(CALLBACK, SUBMITTED_AT, Key("b0bc965b", "a1"), label="Register worker")
@@ -456,3 +458,12 @@ async def test_exceptions_of_tasks_never_awaited_are_logged(stream):
     """An exception in a task that is never awaited is a line."""
     asyncio.get_running_loop().call_exception_handler({"message": "task failed"})
     assert lines(stream)[0]["event"] == "task failed"
+
+
+def test_every_event_of_the_log_is_explained() -> None:
+    """An operator finds each name in the log's section of docs/operations.md."""
+    sources = [path.read_text() for path in (ROOT / "sanic_dispatch").rglob("*.py")]
+    logged = {name for source in sources for name in LOGGED.findall(source)}
+    explained = (DOCS / "operations.md").read_text().partition("\n## The log\n")[2]
+    assert len(logged) > 40
+    assert {name for name in logged if f"`{name}`" not in explained} == set()
