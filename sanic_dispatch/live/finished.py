@@ -30,13 +30,15 @@ Orders = OrderedDict[str, Order]
 class FinishedOrders:
     """Done and cancelled orders (``recent``) and failed ones by secret id, oldest first.
 
-    ``expired_recent`` and ``expired_failed`` are the last ones that are not shown any more.
+    ``expired_recent``, ``expired_done`` of these, and ``expired_failed`` are the last ones that are
+    not shown any more.
     """
 
     def __init__(self, keep_failed_s: float) -> None:
         self.recent: Orders = OrderedDict()
         self.failed: Orders = OrderedDict()
         self.expired_recent: deque[Order] = deque(maxlen=MAX_EXPIRED)
+        self.expired_done: deque[Order] = deque(maxlen=MAX_EXPIRED)
         self.expired_failed: deque[Order] = deque(maxlen=MAX_EXPIRED)
         self._keep_failed_s = keep_failed_s
         self._last_s = 0.0
@@ -58,6 +60,14 @@ class FinishedOrders:
     def newest_recent(self) -> Iterator[Order]:
         """Yield the done and cancelled orders, the newest first, and after them the expired."""
         return chain(reversed(self.recent.values()), reversed(self.expired_recent))
+
+    def newest_done(self) -> Iterator[Order]:
+        """Yield the done orders in the same way."""
+        return chain(self.done(), reversed(self.expired_done))
+
+    def done(self) -> Iterator[Order]:
+        """Yield the done orders that are still shown, the newest first."""
+        return filter(_is_done, reversed(self.recent.values()))
 
     def newest_failed(self) -> Iterator[Order]:
         """Yield the failed orders, the newest first, and after them the expired."""
@@ -84,8 +94,13 @@ class FinishedOrders:
         failed_s = self._last_s - self._keep_failed_s
         failed = _pop_while(self.failed, lambda order: order.since_s < failed_s)
         self.expired_recent += recent
+        self.expired_done += filter(_is_done, recent)
         self.expired_failed += failed
         return [*recent, *failed]
+
+
+def _is_done(order: Order) -> bool:
+    return order.job.state is State.DONE
 
 
 def _pop_while(orders: Orders, is_over: Callable[[Order], bool]) -> list[Order]:

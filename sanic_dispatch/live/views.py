@@ -186,10 +186,9 @@ class Board(SharedView):
 
     def _sections(self) -> Iterable[Section]:
         projection = self._projection
-        done = filter(_is_done, reversed(projection.finished.recent.values()))
         waiting = projection.first(BOARD_WAITING)
         orders = chain(
-            islice(done, BOARD_FINISHED),
+            islice(projection.finished.done(), BOARD_FINISHED),
             islice(projection.assigned, BOARD_ASSIGNED),
             waiting,
         )
@@ -200,7 +199,7 @@ class Board(SharedView):
     def _add_changes(self, changed: ChangedKeys) -> None:
         projection = self._projection
         self._add_line(changed)
-        changed.add_orders(filter(_is_done, projection.finished.newest_recent()), BOARD_FINISHED)
+        changed.add_orders(projection.finished.newest_done(), BOARD_FINISHED)
         changed.add_orders(projection.assigned, BOARD_ASSIGNED)
         changed.add_orders(projection.waiting, BOARD_WAITING)
         changed.need_room_for_orders(self._room_in(ORDERS_BYTES, "order/"))
@@ -380,10 +379,6 @@ class OrderView:
         if why is None:
             return None
         return Standing(projection.ahead(order), projection.position(order), why)
-
-
-def _is_done(order: Order) -> bool:
-    return order.job.state is State.DONE
 
 
 def _order_items(

@@ -18,7 +18,7 @@ from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.queries import EarlierRuns, forgotten_until_s, snapshot_of
-from sanic_dispatch.live import projection, views
+from sanic_dispatch.live import finished, projection, views
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.hub import Hub
@@ -369,6 +369,26 @@ def test_a_failed_order_that_was_forgotten() -> None:
     for number in range(100):
         runs.apply(c.Submit(f"more{number}", b"1"))
     state_over_restart(runs, [c.Complete("2", proofs[2])])
+
+
+@pytest.mark.usefixtures("few_events")
+def test_a_drink_that_was_ready_before_many_were_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves the board after ten minutes, also while the page is away and the service is off."""
+    monkeypatch.setattr(finished, "MAX_EXPIRED", 20)
+    runs, robot, page = waiting(0), worker(0, 0), Page(BOARD)
+    for command in (*served("job1", robot), c.Complete("job1", Proof(callback_url=robot.id))):
+        runs.apply(command)
+    for number in range(20):
+        runs.apply(c.Submit(f"cancelled{number}", b"1"))
+        runs.apply(c.Cancel(f"cancelled{number}"))
+    for number in range(BOARD_WAITING):
+        runs.apply(c.Submit(f"more{number}", b"1"))
+    page.look(runs.hub)
+    assert "order/1" in page.state
+    runs.wait(SHOWN_S)
+    runs.restart()
+    assert page.look(runs.hub) == ["board: patch"]
+    assert "order/1" not in page.state
 
 
 def test_robots_that_were_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
