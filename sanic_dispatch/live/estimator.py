@@ -211,10 +211,10 @@ class Estimator:
         if ahead <= 0:
             return load.min_remaining_s
         mean_s, robots = self.mean_s, load.robots
-        apart_s = mean_s * (robots - 1) / (2 * robots)
         work_s = load.total_remaining_s + ahead * mean_s
         for remaining_s in reversed(load.remaining_s):
             if robots == 1 or remaining_s * robots <= work_s:
                 break
             robots, work_s = robots - 1, work_s - remaining_s  # without the one that takes longer
+        apart_s = mean_s * (robots - 1) / (2 * robots)
         return max(work_s / robots - apart_s, load.min_remaining_s)

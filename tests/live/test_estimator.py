@@ -62,14 +62,15 @@ def test_no_number_without_samples_or_robots() -> None:
         (3, [0.0, 20.0, 40.0], 3, (60 + 40 + 20 + 3 * 60) / 3 - 60 * 2 / 6 + 60.0),
         (3, [0.0, 20.0], 0, 60.0),
         (1, [100.0], 0, 0.3 * 100.0 + 60.0),
-        (3, [20.0, 40.0, 36000.0], 3, (40 + 20 + 3 * 60) / 2 - 60 * 2 / 6 + 60.0),
-        (3, [20.0, 36000.0, 36000.0], 1, 40.0 + 60.0 - 60 * 2 / 6 + 60.0),
+        (3, [20.0, 40.0, 36000.0], 3, (40 + 20 + 3 * 60) / 2 - 60 * 1 / 4 + 60.0),
+        (3, [20.0, 36000.0, 36000.0], 1, 40.0 + 60.0 + 60.0),
+        (2, [30.0, 36000.0], 2, 30.0 + 2 * 60 + 60.0),
     ],
 )
 def test_the_formula(robots: int, elapsed_s: list[float], ahead: int, ready_s: float) -> None:
     """A free robot: now; next in the queue: when the first robot is done; else the work before.
 
-    A robot that is not done by then makes none of it.
+    A robot that is not done by then makes none of it: the others are as a bar of their own.
     """
     learnt = estimator(*[60.0] * 10)
     load = learnt.load(robots, map(learnt.remaining_s, elapsed_s))
