@@ -53,7 +53,7 @@ def experience_in(log: EventLog) -> Experience:
             if kind == EventKind.JOB_DONE and order.since_s is not None:
                 if order.is_confirmed:
                     estimator.observe_service(event.at_s - order.since_s)
-                estimator.progress.observe(order.reports, event.at_s)
+                estimator.observe_reports(order.reports, order.since_s, event.at_s)
                 if order.promise is not None:
                     estimator.observe_outcome(order.promise, event.at_s)
     promises = {job: order.promise for job, order in orders.items() if order.promise}

@@ -149,6 +149,13 @@ class Estimator:
         by_services_s = self.remaining_s(elapsed_s)
         return self.progress.add_report(reports, percent, at_s, elapsed_s, by_services_s)
 
+    def observe_reports(
+        self, reports: tuple[Report, ...], began_s: float, finished_s: float
+    ) -> None:
+        """Learn from the reports of a finished service, unless it was interrupted."""
+        if finished_s - began_s <= self._longest_s:
+            self.progress.observe(reports, finished_s)
+
     def promise(self, at_s: float, *queues: tuple[Load, int]) -> Promise | None:
         """Estimate when an order will be ready that begins once it is through all these queues.
 

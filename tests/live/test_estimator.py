@@ -330,6 +330,30 @@ def test_after_half_an_hour_without_a_robot_the_range_is_as_before(is_paused: bo
     assert after[1] - after[0] == pytest.approx(before[1] - before[0])
 
 
+def test_robots_that_were_off_after_a_report_spoil_no_window() -> None:
+    """What they said in the evening tells nothing of how long the rest takes."""
+    story, projection = busy_story()
+
+    def told(service_s: float) -> float:
+        """Return how long the rest takes at most, as told at half of the work."""
+        ticket = story.submit()
+        story.assign(ticket, hired(story))
+        story.confirm(ticket)
+        story.loop.run(30.0)
+        story.make_progress(ticket, 50)
+        _, end_s = window(projection, story, ticket) or (0.0, 0.0)
+        rest_s = end_s - story.now_s
+        story.loop.run(service_s - 30.0)
+        story.finish(ticket)
+        return rest_s
+
+    for _ in range(2 * MIN_RATIO_SAMPLES):
+        before_s = told(60.0)
+    for _ in range(6):
+        told(16 * 3600.0)
+    assert told(60.0) < 3 * before_s
+
+
 def test_an_overdue_service_is_late() -> None:
     """The window of a running service does not move, so an overdue one is seen as late."""
     story, projection = busy_story()
