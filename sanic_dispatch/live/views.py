@@ -188,7 +188,7 @@ class Board(SharedView):
         projection = self._projection
         waiting = projection.first(BOARD_WAITING)
         orders = chain(
-            islice(projection.finished.done(), BOARD_FINISHED),
+            projection.finished.done(BOARD_FINISHED),
             islice(projection.assigned, BOARD_ASSIGNED),
             waiting,
         )
