@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core.job import State
@@ -62,13 +62,8 @@ class FinishedOrders:
         return chain(reversed(self.recent.values()), reversed(self.expired_recent))
 
     def newest_done(self) -> Iterator[Order]:
-        """Yield the done orders in the same way."""
-        shown = filter(_is_done, reversed(self.recent.values()))
-        return chain(shown, reversed(self.expired_done))
-
-    def done(self, most: int) -> list[Order]:
-        """Return the newest done orders that are still shown, the newest first."""
-        return list(islice(filter(_is_done, reversed(self.recent.values())), most))
+        """Yield the done orders, the newest first, and after them the expired."""
+        return chain(filter(_is_done, reversed(self.recent.values())), reversed(self.expired_done))
 
     def newest_failed(self) -> Iterator[Order]:
         """Yield the failed orders, the newest first, and after them the expired."""

@@ -138,7 +138,8 @@ class Forecast:
         """Learn from an order that was served from ``began_s`` on."""
         self.learn(order.job, began_s)
         if order.job.finished_s:
-            self.estimator.observe_reports(order.reports, began_s, order.job.finished_s)
+            if order.reports:
+                self.estimator.observe_reports(order.reports, began_s, order.job.finished_s)
             if order.promise:
                 self.estimator.observe_outcome(order.promise, order.job.finished_s)
 

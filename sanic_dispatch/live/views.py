@@ -186,9 +186,11 @@ class Board(SharedView):
 
     def _sections(self) -> Iterable[Section]:
         projection = self._projection
+        recent = reversed(projection.finished.recent.values())
+        done = (order for order in recent if order.job.state is State.DONE)
         waiting = projection.first(BOARD_WAITING)
         orders = chain(
-            projection.finished.done(BOARD_FINISHED),
+            islice(done, BOARD_FINISHED),
             islice(projection.assigned, BOARD_ASSIGNED),
             waiting,
         )
