@@ -48,23 +48,20 @@ class JobCounts:
 
     def _fold(self, events: Sequence[Event]) -> None:
         for event in events:
-            self._count(event)
-
-    def _count(self, event: Event) -> None:
-        kind, job = event.kind, event.job
-        self.events[kind] += 1
-        if job is None:
-            return
-        if kind is EventKind.JOB_ASSIGNED:
-            assert job.hold
-            self._handing_over[job.id] = job.hold.way
-        elif kind in _OUTCOMES and (way := self._handing_over.pop(job.id, None)):
-            self._settled(kind, job, way, event.at_s)
-        elif kind is EventKind.JOB_DONE and job.hold and job.hold.stage is Stage.CONFIRMED:
-            self.service_s.observe(max(event.at_s - job.hold.since_s, 0.0))
-        if kind in _FINISHING:
-            self._handing_over.pop(job.id, None)
-            self.finished[job.state.value] += 1
+            kind, job = event.kind, event.job
+            self.events[kind] += 1
+            if job is None:
+                continue
+            if kind is EventKind.JOB_ASSIGNED:
+                assert job.hold
+                self._handing_over[job.id] = job.hold.way
+            elif kind in _OUTCOMES and (way := self._handing_over.pop(job.id, None)):
+                self._settled(kind, job, way, event.at_s)
+            elif kind is EventKind.JOB_DONE and job.hold and job.hold.stage is Stage.CONFIRMED:
+                self.service_s.observe(max(event.at_s - job.hold.since_s, 0.0))
+            if kind in _FINISHING:
+                self._handing_over.pop(job.id, None)
+                self.finished[job.state.value] += 1
 
     def _settled(self, kind: EventKind, job: Job, way: Way, at_s: float) -> None:
         """Count the outcome of a hand-over."""
