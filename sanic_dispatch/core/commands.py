@@ -7,6 +7,7 @@ of each, and goes on into the events and the effects.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from sanic_dispatch.core.evidence import ProbeResult
@@ -493,15 +494,15 @@ class LookAtJob(Value, frozen=True):
     """Check on a held job: its lease, its doubt, its use, its instance.
 
     ``looks`` counts the checks before this one. Monotonic seconds: ``since_s`` when this hold
-    began, ``leased_s`` when its lease began, ``first_look_s`` when its doubt was first looked into.
-    ``is_used``: the worker is known to have used its callback up.
+    began, ``lease_ends_s`` when its lease ends, ``first_look_s`` when its doubt was first looked
+    into. ``is_used``: the worker is known to have used its callback up.
     """
 
     job_id: str
     hold: Hold
     looks: int
     since_s: float
-    leased_s: float
+    lease_ends_s: float = inf
     first_look_s: float | None = None
     is_used: bool = False
     request: str = ""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core import lifecycle, registrations
 from sanic_dispatch.core.job import Job, State, Way
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Worker
@@ -76,8 +76,8 @@ def on_register_connected(machine: StateMachine, command: c.RegisterConnected) -
         machine.drop(worker.id, "it came back with another rule")
         worker, waiting = worker._replace(aside=waiting.aside), None
     if waiting is None and job is None:
-        machine.check_rule(worker)
-        machine.check_room()
+        registrations.check_rule(machine, worker)
+        registrations.check_room(machine)
     _reach(machine, worker.id, command.connection)
     _remember_session(machine, worker)
     if job is not None:
@@ -159,7 +159,7 @@ def _send(machine: StateMachine, job: Job) -> None:
     assert job.hold
     worker = job.hold.worker
     connection = machine.tables.workers.connection_of[worker.id]
-    receipt, lease_s = machine.receipts.receipt(job), machine.lease_of_s(job.hold)
+    receipt, lease_s = machine.receipts.receipt(job), machine.policy.lease_of_s(job.hold)
     assert lease_s is not None
     machine.effects.append(e.OfferJob(job, receipt, lease_s, connection, machine.request))
 

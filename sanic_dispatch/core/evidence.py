@@ -163,17 +163,17 @@ def of_ended(
     return Finding.WAIT if may_be_used else Finding.UNUSED
 
 
-def next_look_s(hold: Hold, looks: int, held_s: float, policy: Policy, instance_s: float) -> float:
+def next_look_s(hold: Hold, looks: int, held_s: float, policy: Policy) -> float:
     """Return the seconds until the next probe of a job's holder, without jitter.
 
-    ``looks`` counts the probes of this hold, which began ``held_s`` ago. The instance of a
-    confirmed hold is asked for its state every ``instance_s``. A job that was taken and not used is
-    sent again with exponential backoff.
+    ``looks`` counts the probes of this hold, which began ``held_s`` ago. A job that was taken and
+    not used is sent again with exponential backoff.
     """
     left_s = policy.unconsumed_after_s - held_s
     if hold.stage is Stage.CONFIRMED:
         is_due_later = is_to_be_checked(hold) and left_s > 0
-        return min(instance_s, max(left_s, SHORTEST_TIMER_S)) if is_due_later else instance_s
+        interval_s = policy.instance_interval_s
+        return min(interval_s, max(left_s, SHORTEST_TIMER_S)) if is_due_later else interval_s
     if hold.is_unused:
         return growing_s(hold.times_unused - 1)
     if hold.times_unused:

@@ -48,7 +48,7 @@ def on_end_registration(machine: StateMachine, look: c.EndRegistration) -> None:
         worker = worker.expired(machine.now.wall_s, EXPIRED)
         machine.put_worker(worker, EventKind.WORKER_SET_ASIDE, EXPIRED)
     assert worker.aside
-    machine.watched[worker.id] = machine.watch_of(worker.id, worker.aside)
+    machine.watched[worker.id] = workers_aside.watch_of(machine, worker.id, worker.aside)
     machine.effects.append(e.PutExpired(look, worker, machine.request))
 
 
@@ -64,7 +64,9 @@ def on_expiry_told(machine: StateMachine, told: c.ExpiryTold) -> None:
         return
     if worker.aside is None or not worker.is_expired:
         return
-    silent_s = machine.now.monotonic_s - machine.watch_of(worker.id, worker.aside).since_s
+    silent_s = (
+        machine.now.monotonic_s - workers_aside.watch_of(machine, worker.id, worker.aside).since_s
+    )
     again = look._replace(tries=look.tries + 1)
     if told.is_sure or silent_s > machine.policy.worker_patience_s:
         machine.drop(worker.id, EXPIRED)

@@ -1,12 +1,12 @@
 """Jobs that are held: their lease, their doubt, their use, and their holder's process instance.
 
 A timer begins a check, an effect probes the holder, and its result is a command again. ``evidence``
-decides what it proves, ``lifecycle`` what becomes of the job. The first check of a hold is
-scheduled by ``StateMachine._watch_hold``.
+decides what it proves, ``lifecycle`` what becomes of the job. ``watch`` schedules the first check.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from sanic_dispatch.core import commands as c
@@ -19,13 +19,38 @@ from sanic_dispatch.core.worker import ENDED
 if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
 
+MAX_JITTER_FACTOR = 1 + e.JITTER
+"""How late a timer may be: if the lease may end before the next check, that is made at its end."""
+
+
+def watch(machine: StateMachine, job: Job) -> None:
+    """Schedule the first check of a job whose hold has changed."""
+    if job.state is not State.ASSIGNED:
+        machine.leases.pop(job.id, None)
+    elif job.hold and job.hold.stage is not Stage.UNDER_WAY:
+        _look_later(machine, new_look(machine, job))
+
+
+def new_look(machine: StateMachine, job: Job) -> c.LookAtJob:
+    """Return the first check of a hold; a job lost and sent again keeps its lease."""
+    hold, now_s = job.hold, machine.now.monotonic_s
+    assert hold
+    lease_s = machine.policy.lease_of_s(hold)
+    if lease_s is None:
+        return c.LookAtJob(job.id, hold, 0, now_s)
+    holder, ends_s = machine.leases.get(job.id, ("", 0.0))
+    if not hold.times_unused or holder != hold.worker.id:
+        ends_s = now_s + lease_s
+    machine.leases[job.id] = hold.worker.id, ends_s
+    return c.LookAtJob(job.id, hold, 0, now_s, ends_s)
+
 
 def on_look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
     """End the lease, or probe the holder."""
     job, hold = _still_held(machine, look), look.hold
     if job is None:
         return
-    is_over = machine.left_of_lease_s(look) <= 0
+    is_over = look.lease_ends_s <= machine.now.monotonic_s
     if is_over and progress.keep_due(machine, job):
         return  # it was reported in time, and renews the lease
     is_unchecked = evidence.is_to_be_checked(hold) and not look.is_used
@@ -60,7 +85,7 @@ def on_hold_probed(machine: StateMachine, probed: c.HoldProbed) -> None:
     look, found, job = probed.look, probed.found, _still_held(machine, probed.look)
     if job is None:
         return
-    if machine.left_of_lease_s(look) <= 0:
+    if look.lease_ends_s <= machine.now.monotonic_s:
         if progress.keep_due(machine, job):
             return
         is_unused = evidence.after_taking(found) is Finding.UNUSED
@@ -71,7 +96,7 @@ def on_hold_probed(machine: StateMachine, probed: c.HoldProbed) -> None:
     else:
         is_settled, look = _settle_use(machine, job, probed)
     if not is_settled and not _end_with_instance(machine, job, probed) and probed.is_timed:
-        machine.watch_job(look._replace(looks=look.looks + 1))
+        _look_later(machine, look._replace(looks=look.looks + 1))
 
 
 def _settle_doubt(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool:
@@ -145,6 +170,22 @@ def _end_with_instance(machine: StateMachine, job: Job, probed: c.HoldProbed) ->
     if worker is not None and worker.is_set_aside_by_operator:
         machine.drop(worker.id, f"its process instance is {state}")
     return True
+
+
+def _look_later(machine: StateMachine, look: c.LookAtJob) -> None:
+    """Schedule the next check of a held job, at the end of its lease at the latest."""
+    hold = look.hold
+    is_confirmed = hold.stage is Stage.CONFIRMED
+    held_s = machine.now.monotonic_s - look.since_s
+    next_s = evidence.next_look_s(hold, look.looks, held_s, machine.policy)
+    if is_confirmed and not (hold.worker.instance_url or evidence.is_to_be_checked(hold)):
+        next_s = inf
+    left_s = look.lease_ends_s - machine.now.monotonic_s
+    if left_s <= next_s * MAX_JITTER_FACTOR:
+        if left_s < inf:
+            machine.effects.append(e.StartTimer(look, max(left_s, 0.0), is_spread=False))
+    else:
+        machine.effects.append(e.StartTimer(look, next_s, is_spread=not is_confirmed))
 
 
 def _still_held(machine: StateMachine, look: c.LookAtJob) -> Job | None:

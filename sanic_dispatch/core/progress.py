@@ -65,7 +65,7 @@ def _keep(machine: StateMachine, job: Job, progress: Progress) -> Job:
 def _keep_every_s(machine: StateMachine, job: Job) -> float:
     """Return how often to keep it: well before the lease ends, which a report renews."""
     assert job.hold
-    lease_s = machine.lease_of_s(job.hold)
+    lease_s = machine.policy.lease_of_s(job.hold)
     return KEEP_EVERY_S if lease_s is None else min(KEEP_EVERY_S, lease_s / 4)
 
 

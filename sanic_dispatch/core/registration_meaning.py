@@ -1,7 +1,7 @@
 """The registration table: what a registration means for the job that its worker holds.
 
 A worker that comes back with a new callback may be done with its job, may have lost it, or may have
-to wait until that is known. ``StateMachine._register_again`` does what ``meaning_of`` returns.
+to wait until that is known. ``registrations`` does what ``meaning_of`` returns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TABLE: dict[tuple[Way, Stage], Meaning] = {
 }
 """What a new callback of key K means for the job that K holds: docs/design.md has it in words.
 
-A repeat on the same callback needs no table: ``StateMachine._on_register`` answers it as before.
+A repeat on the same callback needs no table: ``registrations`` answers it as before.
 """
 
 

@@ -6,12 +6,15 @@ A command is applied whole or not at all, and after each command no waiting job 
 worker takes, unless the topic is paused or the worker's rule is still being matched.
 
 The outcome of an effect comes back as a command that names its subject (an attempt, a hold, a
-set-aside); if that has changed meanwhile, the command has no effect. ``held_jobs`` and
-``workers_aside`` have the checks by timers, ``connected_workers`` those without a callback,
-``progress`` what holders say and are asked meanwhile, ``expiry`` the end of registrations,
-``external_edits`` the edited files, ``forgetting`` what is erased, ``webhooks`` who is told of
-events, and ``push_subscriptions`` which phones are told of a job; every other change of a job or a
-worker is made here.
+set-aside); if that has changed meanwhile, the command has no effect.
+
+This module has how a job is submitted and handed over, what becomes of that, and the changes of
+jobs and workers that all rules are made of. ``registrations`` has workers that register,
+``connected_workers`` those without a callback, ``job_reports`` and ``progress`` what holders say
+and are asked, ``interventions`` what an operator does, ``held_jobs`` and ``workers_aside`` the
+checks by timers, ``expiry`` the end of registrations, ``external_edits`` the edited files,
+``forgetting`` what is erased, ``webhooks`` who is told of events, and ``push_subscriptions`` which
+phones are told of a job. The table at the end says who handles which command.
 """
 
 from __future__ import annotations
@@ -29,48 +32,32 @@ from sanic_dispatch.core import (
     forgetting,
     forwarded,
     held_jobs,
+    interventions,
+    job_reports,
     lifecycle,
     matching,
     progress,
     push_subscriptions,
+    registrations,
     webhooks,
     workers_aside,
 )
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.connected_workers import Resumed
 from sanic_dispatch.core.events import Event, EventKind, Note, with_actor
-from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Hold, Job, Stage, State, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
-from sanic_dispatch.core.registration_meaning import Registration, meaning_of
 from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.tables import PUSH, Change, Fact, ProgressNote, Table, Tables, Undoable
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate, Step
 from sanic_dispatch.core.value import Value
-from sanic_dispatch.core.worker import FOR_GOOD, REPLACED, Aside, Cause, Key, Worker
-from sanic_dispatch.errors import (
-    DispatchError,
-    IdempotencyMismatch,
-    NotTheHolder,
-    QueueFull,
-    TooManyRules,
-    UnknownJob,
-    UnknownWorker,
-    WrongState,
-)
-
-HURRY_S = 1.0
-"""How long after workers set aside have become needed to choose which ones to probe."""
-
-CONNECTED_LEASE_S = 60.0
-"""The lease of connected workers where none is set."""
+from sanic_dispatch.core.worker import REPLACED, Key, Worker
+from sanic_dispatch.errors import DispatchError, IdempotencyMismatch, QueueFull, UnknownJob
 
 ORDERING_EVERY = 1000
 """How often an event says what orders the line, so that it is known of any part of the log."""
-
-MAX_JITTER_FACTOR = 1 + e.JITTER
-"""How late a timer may be: if the lease may end before the next check, that is made at its end."""
 
 
 class Now(Value, frozen=True):
@@ -78,17 +65,6 @@ class Now(Value, frozen=True):
 
     wall_s: float
     monotonic_s: float
-
-
-class Watch(Value, frozen=True):
-    """Since when a worker is set aside, and when it was probed last (monotonic seconds).
-
-    ``aside_s`` is the time of its set-aside by the wall clock, and names that.
-    """
-
-    aside_s: float
-    since_s: float
-    probed_s: float | None = None
 
 
 class Placed(Value, frozen=True):
@@ -126,9 +102,9 @@ class StateMachine:
         """The number of the last event."""
         self.policy = policy
         self._is_open = False
-        self._leases: dict[str, tuple[str, float]] = {}
-        """By job id: the worker that leased the job, and when (monotonic seconds); not stored."""
-        self.watched: dict[str, Watch] = {}
+        self.leases: dict[str, tuple[str, float]] = {}
+        """By job id: the worker that has it, and until when (monotonic seconds); not stored."""
+        self.watched: dict[str, workers_aside.Watch] = {}
         """By worker set aside that may come back by itself, or is told of its end; not stored."""
         self.sessions: dict[str, str] = {}
         """By session: its worker. Derived from the tables, which decide."""
@@ -203,12 +179,11 @@ class StateMachine:
         if self.policy.priorities:
             self.tables.jobs.line.advance(now.wall_s)
         try:
-            # _on_<command> here, or on_<command> in one of the modules that are named above: the
-            # table is at the end of this one.
             reply = self.decide(command)
             self._pair_all()
             self._keep_matching()
-            self._hurry()
+            if self.tables.workers.aside:
+                workers_aside.hurry(self)
         except Exception as error:
             self.tables.undo_since(mark)
             self.number = number
@@ -264,17 +239,11 @@ class StateMachine:
             raise QueueFull(self.policy.max_jobs)
         job = self._new_job(command)
         self.emit(Note(EventKind.JOB_SUBMITTED, self.now.wall_s), job=job)
-        worker = matching.worker_for(self.tables, job) if self._may_pair else None
+        worker = matching.worker_for(self.tables, job) if self.may_pair else None
         if worker is not None:
             return Placed(self._hand_over(job, worker), None, is_new=True)
         self.tables.put_job(job)
         return Placed(job, jobs.position_of(job), is_new=True)
-
-    def _on_look_up(self, command: c.LookUp) -> Placed:
-        return self.placed(self.find(command.job_id))
-
-    def _on_read(self, command: c.Read) -> Any:
-        return command.read(self.tables)
 
     def _new_job(self, command: c.Submit) -> Job:
         jobs = self.tables.jobs
@@ -285,197 +254,37 @@ class StateMachine:
         priority = DEFAULT_PRIORITY if command.priority is None else command.priority
         return Job(command.job_id, ticket, command.data, submitted_at, place, priority=priority)
 
-    # ---- workers come in
+    def _on_look_up(self, command: c.LookUp) -> Placed:
+        return self.placed(self.find(command.job_id))
 
-    def _on_register(self, command: c.Register) -> Job | None:
-        """Return the job to answer a worker with; None if it waits.
-
-        None also if this callback has had its job. In this order: a callback that waits, unless
-        its time is over; one that has a job already, a key that holds a job, and any other worker,
-        which gets the first job in line that it takes, or is enqueued. Raises QueueFull and
-        TooManyRules.
-        """
-        worker, workers = command.worker, self.tables.workers
-        waiting = workers.get(worker.id)
-        if waiting is not None and waiting.is_expired:
-            self.drop(worker.id, expiry.EXPIRED)
-        elif waiting is not None:
-            aside = waiting.aside
-            if aside and aside.cause is Cause.REFUSED and not aside.may_arrive:
-                self.free(waiting)
-            return None
-        known = self.tables.jobs.at_callback(worker.id)
-        if known is not None and known.state.is_final and known.former is not None:
-            # Its lease ended, and no other worker had it before it failed: this worker asks again.
-            self.tables.put_job(known._replace(former=None))
-        elif known is not None:
-            return self._answer_repeat(known, worker)
-        # Most registrations come through here.
-        self.check_rule(worker)
-        worker = self._keep_operators_set_aside(worker)
-        self._probe_stale(worker)
-        job = self._job_of(worker.key, lost=command.lost)
-        if job is None:
-            return self._give_first_job_or_enqueue(worker)
-        return self._register_again(worker, job, lost=command.lost)
-
-    def _answer_repeat(self, job: Job, worker: Worker) -> Job | None:
-        """Answer a repeat on the same callback as before: with the same job, or none after a PUT.
-
-        If another worker has the job by now, this one is enqueued. It gets no job in this answer:
-        the repeat may be a late duplicate, whose answer is not read.
-        """
-        hold = job.hold or job.former
-        if hold is None:
-            return None  # it had the job once, and nobody has it now
-        if hold.worker.id != worker.id:
-            if not job.state.is_final:
-                self.check_room()
-                self.enqueue(worker)
-            return None
-        if hold.way is Way.PUT:
-            return None  # the PUT is the answer
-        if job.state.is_final:
-            # done by being answered: this repeat says that the answer may not have arrived
-            return job if job.state is State.DONE else None
-        return self._give_same_job(job, worker)
-
-    def _register_again(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
-        """Apply the registration table to a new callback of a worker that holds a job."""
-        meaning = meaning_of(job, lost=lost)
-        if meaning is Registration.SAME_JOB and job.cancelling:
-            self.cancel_lost(job, worker)
-            return self._give_first_job_or_enqueue(worker)
-        if meaning is Registration.SAME_JOB:
-            return self._give_same_job(job, worker)
-        if meaning is Registration.DONE:
-            self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
-            return self._give_first_job_or_enqueue(worker)
-        if worker.aside is None or lost:  # that it never arrived is said only here
-            worker = worker.awaiting(self.now.wall_s, job.id, lost=lost)
-        else:  # by an operator: it stays so
-            worker = worker._replace(aside=worker.aside._replace(job_id=job.id))
-        self.enqueue(worker)
-        self.free_successor(job.id, worker.key)
-        return None
-
-    def _give_same_job(self, job: Job, worker: Worker) -> Job | None:
-        """Answer with the job that the worker's key holds, or held last."""
-        if job.state is State.WAITING and not self._may_pair:
-            self.tables.put_job(job._replace(former=None))  # it does not have it: it asks again
-            return self._give_first_job_or_enqueue(worker)
-        given = self._assign_by_answer(job, worker)
-        self._drop_replaced(job, worker)
-        return given
-
-    def _drop_replaced(self, job: Job, worker: Worker) -> None:
-        """Drop the callback that had a job, if its worker has come back with this one."""
-        if job.worker and job.worker.id != worker.id:
-            self.drop_older(job.worker.id)
-
-    def drop_older(self, worker_id: str) -> None:
-        """Drop an older callback of a worker that has come back with a new one, if it is there.
-
-        One that alone says that an operator has set its worker aside stays until that registers.
-        """
-        older = self.tables.workers.get(worker_id)
-        if older is None:
-            return
-        of_key = self.tables.workers.of_key(older.key)
-        if older.is_set_aside_by_operator and not any(
-            other.is_set_aside_by_operator for other in of_key if other is not older
-        ):
-            self.tables.put_worker(older.perhaps_used())
-            return
-        self.drop(worker_id, REPLACED)
-
-    def _give_first_job_or_enqueue(self, worker: Worker) -> Job | None:
-        """Answer with the first job in line that the worker takes, or enqueue the worker."""
-        if worker.aside is None and self._may_pair:
-            self.tables.rules.expect(worker.rule)  # it may be a new one
-            job = matching.job_for(self.tables, worker)
-            if job is not None:
-                return self._assign_by_answer(job, worker)
-        self.check_room()
-        self.enqueue(worker)
-        return None
-
-    def check_rule(self, worker: Worker) -> None:
-        """Raise TooManyRules where no worker with another rule may come.
-
-        A worker that is here already may come with another one.
-        """
-        tables, most = self.tables, self.policy.max_rules
-        if worker.rule == ANYTHING or worker.rule in tables.rules or len(tables.rules) < most:
-            return
-        key = worker.key
-        if not (key and (tables.workers.of_key(key) or tables.jobs.of_key(key))):
-            raise TooManyRules(most)
-
-    def check_room(self) -> None:
-        """Raise QueueFull where no more workers may wait."""
-        if self.tables.workers.free_count() >= self.policy.max_workers:
-            raise QueueFull(self.policy.max_workers)
-
-    def enqueue(self, worker: Worker) -> None:
-        """Put a worker at the end of the queue."""
-        worker = worker._replace(place=self.tables.workers.last_place + 1)
-        self.tables.put_worker(worker)
-        self.emit(Note(EventKind.WORKER_REGISTERED, self.now.wall_s), worker=worker)
-        self._watch_worker(worker)
-        expiry.watch(self, worker)
-
-    def _job_of(self, key: Key | None, *, lost: bool) -> Job | None:
-        """Return the job that a registration of this key is about.
-
-        It is the one that the key has held longest, or held until its lease ended; with ``lost``
-        the one in the last answer.
-        """
-        held = self.tables.jobs.of_key(key) if key else []
-        if lost:
-            return max(held, key=lambda job: (_is_answered(job), _since_s(job)), default=None)
-        return min(held, key=_since_s, default=None)
-
-    def _keep_operators_set_aside(self, worker: Worker, before: float = inf) -> Worker:
-        """Carry an operator's set-aside of another callback of the worker over to this one.
-
-        Only callbacks whose place in the queue is lower than ``before`` count.
-        """
-        for older in self.tables.workers.of_key(worker.key):
-            if older.aside and older.is_set_aside_by_operator and older.place < before:
-                return worker._replace(aside=older.aside._replace(job_id="", may_arrive=False))
-        return worker
-
-    def _probe_stale(self, worker: Worker) -> None:
-        """Probe the older callbacks of the same key; a callback that is not pending is dropped.
-
-        Until then they get no jobs: a job sent to a used callback would seem to have been taken.
-        One that was set aside already is set aside again: a probe that is under way may have seen
-        it pending before the worker came back.
-        """
-        workers = self.tables.workers
-        for older in workers.of_key(worker.key):
-            is_held = workers.is_held(older.id)
-            if is_held and older.is_awaiting:
-                continue
-            self.effects.append(e.ProbeStale(older.id, self.request))
-            if not is_held and (replaced := older.replaced(self.now.wall_s)):
-                self.change_worker(replaced, EventKind.WORKER_SET_ASIDE, REPLACED)
+    def _on_read(self, command: c.Read) -> Any:
+        return command.read(self.tables)
 
     # ---- hand-overs
 
     def _pair_all(self) -> None:
         """Give jobs to free workers that take them, until none is left with a job for it."""
         tables = self.tables
-        while tables.workers.free_by_rule and tables.jobs.line.size and self._may_pair:
+        while tables.workers.free_by_rule and tables.jobs.line.size and self.may_pair:
             pair = matching.next_pair(tables)
             if pair is None:
                 return
             self._hand_over(*pair)
 
     @property
-    def _may_pair(self) -> bool:
+    def may_pair(self) -> bool:
+        """Whether jobs are handed out."""
         return self._is_open and not self.tables.facts.paused
+
+    def _keep_matching(self) -> None:
+        """Have rules matched against more of the waiting jobs soon, unless all are matched."""
+        if self.tables.jobs.line.is_matching and not self._is_matching:
+            self._is_matching = True
+            self.effects.append(e.StartTimer(c.MatchRules(), 0.0, is_spread=False))
+
+    def _on_match_rules(self, _: c.MatchRules) -> None:
+        self._is_matching = False
+        self.tables.jobs.line.match_more()
 
     def _hand_over(self, job: Job, worker: Worker) -> Job:
         """Assign a job, to be sent to the worker's callback, or offered to a connected worker."""
@@ -500,7 +309,14 @@ class StateMachine:
             if former.worker.id == worker.id:
                 self.tables.put_job(other._replace(former=None))
 
-    def _assign_by_answer(self, job: Job, worker: Worker) -> Job:
+    def _is_probed_first(self, worker: Worker) -> bool:
+        """Whether to probe before the PUT; a negative wait means that the clock was set back."""
+        if worker.key is None:
+            return False
+        waited_s = self.now.wall_s - from_rfc3339(worker.registered_at)
+        return not 0 <= waited_s < self.policy.probe_after_s
+
+    def assign_by_answer(self, job: Job, worker: Worker) -> Job:
         """Assign a job, to be written into the answer to the worker's registration.
 
         The worker does not enter its table for that: only the job's record says who holds it.
@@ -523,27 +339,15 @@ class StateMachine:
         is_by_answer = job.hold is not None and job.hold.way is Way.ANSWER
         if is_by_answer and self.tables.workers.get(worker.id) is None:
             # An operator may have brought it back since it got the job.
-            worker = self._keep_operators_set_aside(worker.back())
+            worker = self.keep_operators_set_aside(worker.back())
             self.enqueue(worker)
         if job.cancelling:
             self.cancel_lost(job, worker)
             return
         self._hand_over(job, worker)
-        self._drop_replaced(job, worker)
+        self.drop_replaced(job, worker)
 
-    def cancel_lost(self, job: Job, worker: Worker) -> None:
-        """Cancel a job that is to be cancelled, as its worker, which is here, does not have it."""
-        came_back = job.worker is not None and job.worker.id != worker.id
-        step = lifecycle.cancel_lost(job, self.now.wall_s, came_back=came_back)
-        self.apply_outcome(job, step)
-        self._drop_replaced(job, worker)
-
-    def _is_probed_first(self, worker: Worker) -> bool:
-        """Whether to probe before the PUT; a negative wait means that the clock was set back."""
-        if worker.key is None:
-            return False
-        waited_s = self.now.wall_s - from_rfc3339(worker.registered_at)
-        return not 0 <= waited_s < self.policy.probe_after_s
+    # ---- what became of a hand-over
 
     def _on_delivery_accepted(self, outcome: c.DeliveryAccepted) -> None:
         if job := self.attempt(outcome.job_id, outcome.attempt):
@@ -603,137 +407,25 @@ class StateMachine:
         if job.hold is not None:
             self.free_successor(job.id, job.hold.worker.key)
 
-    # ---- reports of the holder
+    def cancel_lost(self, job: Job, worker: Worker) -> None:
+        """Cancel a job that is to be cancelled, as its worker, which is here, does not have it."""
+        came_back = job.worker is not None and job.worker.id != worker.id
+        step = lifecycle.cancel_lost(job, self.now.wall_s, came_back=came_back)
+        self.apply_outcome(job, step)
+        self.drop_replaced(job, worker)
 
-    def _on_complete(self, report: c.Complete) -> Placed:
-        return self._apply_report(
-            report, (State.DONE,), lambda job, now_s: lifecycle.finish(job, now_s, report.result)
-        )
+    # ---- workers that come back, perhaps before it is known what became of their job
 
-    def _on_fail(self, report: c.Fail) -> Placed:
-        def decide(job: Job, now_s: float) -> Step:
-            if report.cancelled and job.cancelling:
-                return lifecycle.end_cancelled(job, now_s, report.reason)
-            if report.retry:
-                return lifecycle.retry(job, self.policy, now_s, report.reason)
-            return lifecycle.fail(job, now_s, report.reason)
+    def successor(self, key: Key | None, job: Job) -> Worker | None:
+        """Return the worker that the job's key has registered again, to await the job's outcome.
 
-        reached = (State.FAILED, State.CANCELLED) if report.cancelled else (State.FAILED,)
-        return self._apply_report(report, reached, decide)
-
-    def _on_extend(self, report: c.Extend) -> Placed:
-        return self._apply_report(report, (), lifecycle.extend)
-
-    def _apply_report(
-        self, report: c.Complete | c.Fail | c.Extend, reached: tuple[State, ...], decide: Decide
-    ) -> Placed:
-        """Apply a report of the job's holder; a repeat changes nothing. Raises NotTheHolder.
-
-        It is a repeat if the job is in one of the states that it may have ``reached``.
+        The newest one: an older one that an operator has set aside stays in the queue.
         """
-        job = self.find(report.job_id)
-        if isinstance(report, c.Fail) and report.retry and self._has_given_back(report.proof, job):
-            return self.placed(job)
-        if not self.is_of_holder(report.proof, job):
-            raise NotTheHolder(job.state)
-        if job.state not in reached:
-            if isinstance(report, c.Extend):
-                job = connected_workers.accept_by_report(self, job)
-            job = self.apply_step(job, decide(job, self.now.wall_s))
-        return self.placed(job)
-
-    def _has_given_back(self, proof: Proof, job: Job) -> bool:
-        """Whether this is a repeated ``fail`` with ``retry`` by a worker that gave the job back."""
-        return job.state is State.WAITING and self.receipts.is_of_spent(proof, job)
-
-    def is_of_holder(self, proof: Proof, job: Job) -> bool:
-        if self.receipts.is_of_holder(proof, job):
-            return True
-        if proof.instance is None:
-            return False
-        return proof.is_of_instance(job, self.tables.jobs.of_instance(proof.instance))
-
-    def _on_note_refused_report(self, refused: c.NoteRefusedReport) -> None:
-        """Note on the job that a report was refused, until one is accepted.
-
-        If there is no such job, every job that the reporting instance holds may have been meant.
-        """
-        jobs, instance = self.tables.jobs, refused.proof.instance
-        known = jobs.get(refused.job_id)
-        meant = [known] if known else jobs.of_instance(instance) if instance else []
-        for job in meant:
-            step = lifecycle.refuse_report(job, self.now.wall_s, refused.reason)
-            if step is not None:
-                self.apply_step(job, step)
-
-    # ---- acts of the operator
-
-    def _on_put_back(self, act: c.PutBack) -> Placed:
-        return self.apply_act(act, lambda job, now_s: lifecycle.put_back(job, now_s, act.why))
-
-    def _on_move_to_front(self, act: c.MoveToFront) -> Placed:
-        jobs = self.tables.jobs
-        places = [job.place for job in jobs.assigned()]
-        place = min(jobs.line.lowest_place(), *places, self.find(act.job_id).ticket) - 1.0
-        return self.apply_act(act, lambda job, now_s: lifecycle.move(job, place, now_s, act.why))
-
-    def _on_set_priority(self, act: c.SetPriority) -> Placed:
-        job = self.find(act.job_id)
-        if job.priority == act.priority and job.is_waiting:
-            return self.placed(job)
-        return self.apply_act(
-            act, lambda job, now_s: lifecycle.set_priority(job, act.priority, now_s, act.why)
-        )
-
-    def apply_act(self, act: c.Act, decide: Decide) -> Placed:
-        """Apply an operator's act; the job keeps the reason, the event also who it was."""
-        job = self.find(act.job_id)
-        step = decide(job, self.now.wall_s)
-        note = step.note._replace(reason=with_actor(act.who, step.note.reason))
-        return self.placed(self.apply_step(job, step._replace(note=note)))
-
-    def _on_set_aside(self, act: c.SetAside) -> Worker:
-        worker = self._waiting_worker(act.worker_id, "set its worker aside")
-        aside = worker.set_aside_by_operator(self.now.wall_s, act.reason)
-        aside = self.change_worker(aside, EventKind.WORKER_SET_ASIDE, act.reason)
-        connected_workers.take_back_offer(self, aside.id)
-        return aside
-
-    def _on_bring_back(self, act: c.BringBack) -> Worker:
-        self._check_has_no_job(act.worker_id, "bring its worker back")
-        worker = self._waiting_worker(act.worker_id, "bring its worker back")
-        aside = worker.aside
-        if aside is None:
-            return worker
-        self._bring_older_back(worker, act.reason)
-        if self.awaited_by(worker) is not None:  # it is free once that job is settled
-            if worker.is_awaiting:
-                return worker
-            awaiting = worker.awaiting(self.now.wall_s, aside.job_id, lost=False)
-            return self.change_worker(awaiting, EventKind.WORKER_SET_ASIDE, act.reason)
-        is_doubtful = aside.may_arrive or worker.refusals > 0
-        may_be_used = worker.is_set_aside_by_operator and worker.key and is_doubtful
-        may_get_one = workers_aside.may_get_one_late(self, worker)
-        if may_be_used or may_get_one or self._has_other_callbacks(worker):
-            return self._bring_back_once_seen(worker, act.reason)
-        if worker.key is not None and aside.cause is Cause.REFUSED:
-            # What is sent to a callback that does not wait may seem to be taken.
-            workers_aside.on_look_at_worker(self, workers_aside.extra_look(self, worker, aside))
-            return worker
-        back = self.bring_back(worker, act.reason)
-        connected_workers.note_away(self, back)
-        return back
-
-    def _bring_older_back(self, worker: Worker, reason: str) -> None:
-        """Probe older callbacks of a worker: they are not set aside by an operator any more."""
-        for older in self.tables.workers.of_key(worker.key):
-            if older.is_set_aside_by_operator and older.place < worker.place:
-                self._bring_back_once_seen(older, reason)
-
-    def _bring_back_once_seen(self, worker: Worker, reason: str) -> Worker:
-        may_arrive = workers_aside.may_get_one_late(self, worker)
-        until_seen = worker.set_aside_until_seen(self.now.wall_s, may_arrive=may_arrive)
-        return self.change_worker(until_seen, EventKind.WORKER_SET_ASIDE, reason)
+        newest: Worker | None = None
+        for worker in self.tables.workers.of_key(key):
+            if worker.awaits(job.id) and not (job.worker and job.worker.id == worker.id):
+                newest = worker if newest is None or worker.place > newest.place else newest
+        return newest
 
     def awaited_by(self, worker: Worker) -> Job | None:
         """Return the job of its earlier callback that a worker awaits, while it is unsettled."""
@@ -741,104 +433,6 @@ class StateMachine:
         if job is None or job.state is not State.ASSIGNED or not worker.awaits(job.id):
             return None
         return job if job.worker and job.worker.key == worker.key else None
-
-    def _has_other_callbacks(self, worker: Worker) -> bool:
-        """Whether a worker has registered with other callbacks, so that this one may not wait."""
-        held = self.tables.jobs.of_key(worker.key) if worker.key else []
-        holders = [job.hold.worker for job in held if job.hold]
-        others = (*self.tables.workers.of_key(worker.key), *holders)
-        return any(other.id != worker.id for other in others)
-
-    def _on_drop_worker(self, act: c.DropWorker) -> None:
-        self._check_has_no_job(act.worker_id, "drop its worker")
-        worker = self._waiting_worker(act.worker_id, "drop its worker")
-        if workers_aside.may_get_one_late(self, worker) or self.awaited_by(worker):
-            raise WrongState("drop its worker", State.ASSIGNED)
-        self.drop(worker.id, act.reason)
-
-    def _on_pause(self, act: c.Pause) -> None:
-        if self.tables.facts.paused is act.paused:
-            return
-        self.tables.put_fact(Fact("paused", act.paused))
-        kind = EventKind.DISPATCH_PAUSED if act.paused else EventKind.DISPATCH_RESUMED
-        self.emit(Note(kind, self.now.wall_s, act.reason))
-
-    def _waiting_worker(self, worker_id: str, act: str) -> Worker:
-        """Return a waiting worker. Raises UnknownWorker, and WrongState while it has a job.
-
-        Also for a worker that says it lost a job which is still held: it is the only proof of that.
-        """
-        worker = self.tables.workers.get(worker_id)
-        if worker is None:
-            self._check_has_no_job(worker_id, act)
-            raise UnknownWorker
-        if worker.is_expired:
-            raise UnknownWorker
-        lost = self.tables.jobs.get(worker.aside.job_id) if worker.aside else None
-        if lost and worker.says_job_was_lost and lost.state is State.ASSIGNED:
-            raise WrongState(act, lost.state)
-        return worker
-
-    def _check_has_no_job(self, worker_id: str, act: str) -> None:
-        if job := self.tables.jobs.assigned_to(worker_id):
-            raise WrongState(act, job.state)
-
-    # ---- when to look at workers that are set aside
-
-    def needs(self, worker: Worker) -> bool:
-        """Whether a job waits that this worker takes and no free one."""
-        head = self.tables.jobs.line.head_for(worker.rule)
-        return head is not None and matching.worker_for(self.tables, head.job) is None
-
-    @property
-    def needs_workers(self) -> bool:
-        """Whether jobs wait for workers that are set aside."""
-        aside = self.tables.workers.aside
-        return bool(aside and self.tables.jobs.line.size) and any(map(self.needs, aside.values()))
-
-    def _hurry(self) -> None:
-        """Begin to probe workers set aside ahead of schedule if they are needed."""
-        if not self.is_hurrying and self.needs_workers:
-            self.is_hurrying = True
-            self.hurries += 1
-            look = c.LookForWorkers(self.hurries)
-            self.effects.append(e.StartTimer(look, HURRY_S, is_spread=False))
-
-    def _keep_matching(self) -> None:
-        """Have rules matched against more of the waiting jobs soon, unless all are matched."""
-        if self.tables.jobs.line.is_matching and not self._is_matching:
-            self._is_matching = True
-            self.effects.append(e.StartTimer(c.MatchRules(), 0.0, is_spread=False))
-
-    def _on_match_rules(self, _: c.MatchRules) -> None:
-        self._is_matching = False
-        self.tables.jobs.line.match_more()
-
-    def watch_of(self, worker_id: str, aside: Aside) -> Watch:
-        """Return since when a worker is set aside, and when it was probed.
-
-        What is not known of this run follows from the wall clock, as after a restart.
-        """
-        watch = self.watched.get(worker_id)
-        if watch is not None and watch.aside_s == aside.since_s:
-            return watch
-        since_s = self.now.monotonic_s - max(self.now.wall_s - aside.since_s, 0.0)
-        return Watch(aside.since_s, since_s)
-
-    def _watch_worker(self, worker: Worker) -> None:
-        """Schedule the first probe of a worker set aside, unless no probe would bring it back."""
-        aside = worker.aside
-        if aside is None or aside.cause in FOR_GOOD:
-            self.watched.pop(worker.id, None)
-            return
-        watch = self.watched[worker.id] = self.watch_of(worker.id, aside)
-        look = c.LookAtWorker(worker.id, aside, 0, watch.since_s)
-        after_s = evidence.growing_s(worker.refusals - 1)
-        if aside.may_arrive:
-            after_s = max(after_s, evidence.LATE_S)
-        self.effects.append(e.StartTimer(look, after_s))
-
-    # ---- jobs that are held, and when to look at them
 
     def free_successor(self, job_id: str, key: Key | None) -> None:
         """Free a worker that registered again while its job was unsettled, once that is settled.
@@ -861,7 +455,7 @@ class StateMachine:
         if _is_at(job, Stage.UNDER_WAY):
             return
         if _is_at(job, Stage.IN_DOUBT):
-            held_jobs.look_into_doubt(self, job, self._new_look(job), is_timed=False)
+            held_jobs.look_into_doubt(self, job, held_jobs.new_look(self, job), is_timed=False)
             return
         if _is_at(job, Stage.CONFIRMED):
             if successor.says_job_was_lost:
@@ -869,6 +463,12 @@ class StateMachine:
                 return
             self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
         self.end_await(successor)
+
+    def _free_awaiting(self, job_id: str, key: Key) -> None:
+        """Free the workers of a key that await a job which is not kept any more."""
+        for worker in self.tables.workers.of_key(key):
+            if worker.awaits(job_id):
+                self.end_await(worker)
 
     def end_await(self, worker: Worker) -> None:
         """Free a worker whose last job is settled."""
@@ -880,75 +480,42 @@ class StateMachine:
 
         It is then set aside by the operator, too.
         """
-        kept = self._keep_operators_set_aside(worker, worker.place)
+        kept = self.keep_operators_set_aside(worker, worker.place)
         if kept.aside is not None and kept.is_set_aside_by_operator:
             self.change_worker(kept, EventKind.WORKER_SET_ASIDE, kept.aside.reason)
         else:
             self.bring_back(worker)
 
-    def _free_awaiting(self, job_id: str, key: Key) -> None:
-        """Free the workers of a key that await a job which is not kept any more."""
-        for worker in self.tables.workers.of_key(key):
-            if worker.awaits(job_id):
-                self.end_await(worker)
+    def keep_operators_set_aside(self, worker: Worker, before: float = inf) -> Worker:
+        """Carry an operator's set-aside of another callback of the worker over to this one.
 
-    def successor(self, key: Key | None, job: Job) -> Worker | None:
-        """Return the worker that the job's key has registered again, to await the job's outcome.
-
-        The newest one: an older one that an operator has set aside stays in the queue.
+        Only callbacks whose place in the queue is lower than ``before`` count.
         """
-        newest: Worker | None = None
-        for worker in self.tables.workers.of_key(key):
-            if worker.awaits(job.id) and not (job.worker and job.worker.id == worker.id):
-                newest = worker if newest is None or worker.place > newest.place else newest
-        return newest
+        for older in self.tables.workers.of_key(worker.key):
+            if older.aside and older.is_set_aside_by_operator and older.place < before:
+                return worker._replace(aside=older.aside._replace(job_id="", may_arrive=False))
+        return worker
 
-    def _watch_hold(self, job: Job) -> None:
-        """Schedule the first check of a job whose hold has changed."""
-        if job.state is not State.ASSIGNED:
-            self._leases.pop(job.id, None)
-        elif job.hold and job.hold.stage is not Stage.UNDER_WAY:
-            self.watch_job(self._new_look(job))
+    def drop_replaced(self, job: Job, worker: Worker) -> None:
+        """Drop the callback that had a job, if its worker has come back with this one."""
+        if job.worker and job.worker.id != worker.id:
+            self.drop_older(job.worker.id)
 
-    def _new_look(self, job: Job) -> c.LookAtJob:
-        """Return the first check of a hold; a job lost and sent again keeps its lease."""
-        hold, now_s = job.hold, self.now.monotonic_s
-        assert hold
-        holder, leased_s = self._leases.get(job.id, ("", now_s))
-        if not hold.times_unused or holder != hold.worker.id:
-            leased_s = now_s
-        if self.lease_of_s(hold) is not None:
-            self._leases[job.id] = hold.worker.id, leased_s
-        return c.LookAtJob(job.id, hold, 0, now_s, leased_s)
+    def drop_older(self, worker_id: str) -> None:
+        """Drop an older callback of a worker that has come back with a new one, if it is there.
 
-    def watch_job(self, look: c.LookAtJob) -> None:
-        """Schedule the next check of a held job, at the end of its lease at the latest."""
-        hold = look.hold
-        is_confirmed = hold.stage is Stage.CONFIRMED
-        held_s = self.now.monotonic_s - look.since_s
-        interval_s = self.policy.instance_interval_s
-        next_s = evidence.next_look_s(hold, look.looks, held_s, self.policy, interval_s)
-        if is_confirmed and not (hold.worker.instance_url or evidence.is_to_be_checked(hold)):
-            next_s = inf
-        left_s = self.left_of_lease_s(look)
-        if left_s <= next_s * MAX_JITTER_FACTOR:
-            if left_s < inf:
-                self.effects.append(e.StartTimer(look, max(left_s, 0.0), is_spread=False))
-        else:
-            self.effects.append(e.StartTimer(look, next_s, is_spread=not is_confirmed))
-
-    def left_of_lease_s(self, look: c.LookAtJob) -> float:
-        """Return how many seconds of the lease are left; infinite without leases."""
-        lease_s = self.lease_of_s(look.hold)
-        return inf if lease_s is None else look.leased_s + lease_s - self.now.monotonic_s
-
-    def lease_of_s(self, hold: Hold) -> float | None:
-        """Return how long a worker may keep a job without a word, in seconds; None: forever.
-
-        A connected worker always has a lease: nothing else would show that it is gone.
+        One that alone says that an operator has set its worker aside stays until that registers.
         """
-        lease_s = self.policy.lease_s
-        return CONNECTED_LEASE_S if lease_s is None and hold.way is Way.OFFER else lease_s
+        older = self.tables.workers.get(worker_id)
+        if older is None:
+            return
+        of_key = self.tables.workers.of_key(older.key)
+        if older.is_set_aside_by_operator and not any(
+            other.is_set_aside_by_operator for other in of_key if other is not older
+        ):
+            self.tables.put_worker(older.perhaps_used())
+            return
+        self.drop(worker_id, REPLACED)
 
     # ---- the life of the service
 
@@ -966,9 +533,9 @@ class StateMachine:
             if step is not None:
                 self.apply_outcome(job, step)
             else:
-                self._watch_hold(job)
+                held_jobs.watch(self, job)
         for worker in tables.workers:
-            self._watch_worker(worker)
+            workers_aside.watch(self, worker)
             expiry.watch(self, worker)
         connected_workers.recover(self)
         self.effects += forgetting.to_erase(tables.facts)
@@ -989,7 +556,7 @@ class StateMachine:
         self._is_open = False
         connected_workers.withdraw_all_offers(self)
 
-    # ---- changes
+    # ---- changes of jobs
 
     def apply_step(self, before: Job, step: Step) -> Job:
         """Apply a transition: store the job, emit the event, and apply the worker's fate.
@@ -999,7 +566,7 @@ class StateMachine:
         after = step.job
         if after.state in FINAL:
             self._make_room(after)
-            if self._leases.pop(after.id, None):
+            if self.leases.pop(after.id, None):
                 self.effects.append(e.StopTimer(after.id))
         self.tables.put_job(after)
         if after.state is State.CANCELLED:
@@ -1009,9 +576,16 @@ class StateMachine:
         self.emit(step.note, job=after, worker=before.hold.worker if before.hold else None)
         if before.hold is not None:
             self._move_worker(before, before.hold.worker, step)
-        if before.hold is None or not evidence.is_same(before.hold, after.hold):
-            self._watch_hold(after)
+            if not evidence.is_same(before.hold, after.hold):
+                held_jobs.watch(self, after)
         return after
+
+    def apply_act(self, act: c.Act, decide: Decide) -> Placed:
+        """Apply an operator's act; the job keeps the reason, the event also who it was."""
+        job = self.find(act.job_id)
+        step = decide(job, self.now.wall_s)
+        note = step.note._replace(reason=with_actor(act.who, step.note.reason))
+        return self.placed(self.apply_step(job, step._replace(note=note)))
 
     def _forget_hold(self, before: Job, after: Job) -> None:
         """Forget the progress of a held job, and see whether its worker is still reached."""
@@ -1039,6 +613,16 @@ class StateMachine:
         tables = self.tables
         if tables.facts.last_ticket != tables.jobs.last_ticket:
             tables.put_fact(Fact("last_ticket", tables.jobs.last_ticket))
+
+    # ---- changes of workers
+
+    def enqueue(self, worker: Worker) -> None:
+        """Put a worker at the end of the queue."""
+        worker = worker._replace(place=self.tables.workers.last_place + 1)
+        self.tables.put_worker(worker)
+        self.emit(Note(EventKind.WORKER_REGISTERED, self.now.wall_s), worker=worker)
+        workers_aside.watch(self, worker)
+        expiry.watch(self, worker)
 
     def _move_worker(self, job: Job, holder: Worker, step: Step) -> None:
         """Apply a transition's fate to the worker that held the job."""
@@ -1102,13 +686,15 @@ class StateMachine:
     def change_worker(self, worker: Worker, kind: EventKind, reason: str) -> Worker:
         """Add or replace a worker, emit an event, and schedule probes if it is set aside."""
         self.put_worker(worker, kind, reason)
-        self._watch_worker(worker)
+        workers_aside.watch(self, worker)
         return worker
 
     def put_worker(self, worker: Worker, kind: EventKind, reason: str) -> None:
         """Add or replace a worker, and emit an event."""
         self.tables.put_worker(worker)
         self.emit(Note(kind, self.now.wall_s, reason), worker=worker)
+
+    # ---- events and records
 
     def emit(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
         """Emit an event, to be published once it is durable.
@@ -1133,45 +719,43 @@ class StateMachine:
     def placed(self, job: Job) -> Placed:
         return Placed(job, self.tables.jobs.position_of(job) or None)
 
+    def is_of_holder(self, proof: Proof, job: Job) -> bool:
+        """Whether a report comes from the worker that has the job."""
+        if self.receipts.is_of_holder(proof, job):
+            return True
+        if proof.instance is None:
+            return False
+        return proof.is_of_instance(job, self.tables.jobs.of_instance(proof.instance))
+
 
 def _is_at(job: Job, stage: Stage) -> bool:
     return job.state is State.ASSIGNED and job.hold is not None and job.hold.stage is stage
 
 
-def _is_answered(job: Job) -> bool:
-    hold = job.hold or job.former
-    return hold is not None and hold.way is Way.ANSWER
-
-
-def _since_s(job: Job) -> float:
-    hold = job.hold or job.former
-    return hold.since_s if hold else 0.0
-
-
 _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.Submit: StateMachine._on_submit,
-    c.Register: StateMachine._on_register,
+    c.Register: registrations.on_register,
     c.Withdraw: connected_workers.on_withdraw,
     c.RegisterConnected: connected_workers.on_register_connected,
     c.Resume: connected_workers.on_resume,
     c.Accept: connected_workers.on_accept,
-    c.Complete: StateMachine._on_complete,
-    c.Fail: StateMachine._on_fail,
-    c.Extend: StateMachine._on_extend,
+    c.Complete: job_reports.on_complete,
+    c.Fail: job_reports.on_fail,
+    c.Extend: job_reports.on_extend,
     c.ReportProgress: progress.on_report_progress,
     c.AskIfCancelling: progress.on_ask_if_cancelling,
-    c.NoteRefusedReport: StateMachine._on_note_refused_report,
+    c.NoteRefusedReport: job_reports.on_note_refused_report,
     c.LookUp: StateMachine._on_look_up,
     c.Read: StateMachine._on_read,
     c.Cancel: progress.on_cancel,
-    c.PutBack: StateMachine._on_put_back,
-    c.MoveToFront: StateMachine._on_move_to_front,
-    c.SetPriority: StateMachine._on_set_priority,
+    c.PutBack: interventions.on_put_back,
+    c.MoveToFront: interventions.on_move_to_front,
+    c.SetPriority: interventions.on_set_priority,
     c.Forget: forgetting.on_forget,
-    c.SetAside: StateMachine._on_set_aside,
-    c.BringBack: StateMachine._on_bring_back,
-    c.DropWorker: StateMachine._on_drop_worker,
-    c.Pause: StateMachine._on_pause,
+    c.SetAside: interventions.on_set_aside,
+    c.BringBack: interventions.on_bring_back,
+    c.DropWorker: interventions.on_drop_worker,
+    c.Pause: interventions.on_pause,
     c.PutEndpoint: webhooks.on_put_endpoint,
     c.RemoveEndpoint: webhooks.on_remove_endpoint,
     c.RotateSecret: webhooks.on_rotate_secret,

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
+from sanic_dispatch.core.job import Hold, Way
 from sanic_dispatch.core.json_pointer import steps_of
 from sanic_dispatch.core.line import Ordering
 from sanic_dispatch.core.worker import Worker
+
+CONNECTED_LEASE_S = 60.0
+"""The lease of connected workers where none is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +84,10 @@ class Policy:
     def resends(self, worker: Worker) -> bool:
         """Whether a job in doubt with this worker is sent to the next worker without asking."""
         return worker.key is None if self.resend_doubt is None else self.resend_doubt
+
+    def lease_of_s(self, hold: Hold) -> float | None:
+        """Return how long a worker may keep a job without a word, in seconds; None: forever.
+
+        A connected worker always has a lease: nothing else would show that it is gone.
+        """
+        return CONNECTED_LEASE_S if self.lease_s is None and hold.way is Way.OFFER else self.lease_s

@@ -1,14 +1,14 @@
 """Workers that are set aside: when they are probed, and what becomes of them then.
 
 A worker that has failed gets no jobs until a probe sees it waiting. This module ends a set-aside;
-``StateMachine`` begins it: ``_move_worker`` (by the fate that a transition has for the worker:
-``lifecycle.refuse`` → ``Fate.ASIDE``), ``_probe_stale``, ``_register_again`` and ``_on_set_aside``.
+others begin it: ``StateMachine._move_worker`` (by the fate that a transition has for the worker:
+``lifecycle.refuse`` → ``Fate.ASIDE``), ``registrations`` and ``interventions``.
 ``WorkerTable.free_by_rule`` leaves such workers out. The time between two probes is
 ``evidence.growing_s``.
 
 A timer begins a check, an effect probes the worker, and its result is a command again. The first
-check is scheduled by ``StateMachine._watch_worker``; while jobs wait and no worker is free,
-``on_look_for_workers`` makes extra ones (``StateMachine._hurry``).
+check is scheduled by ``watch``; while jobs wait and no worker is free, ``on_look_for_workers``
+makes extra ones.
 """
 
 from __future__ import annotations
@@ -17,12 +17,53 @@ from typing import TYPE_CHECKING
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core import evidence, lifecycle
+from sanic_dispatch.core import evidence, lifecycle, matching
 from sanic_dispatch.core.events import EventKind
-from sanic_dispatch.core.worker import ENDED, Aside, Worker
+from sanic_dispatch.core.value import Value
+from sanic_dispatch.core.worker import ENDED, FOR_GOOD, Aside, Worker
 
 if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
+
+HURRY_S = 1.0
+"""How long after workers set aside have become needed to choose which ones to probe."""
+
+
+class Watch(Value, frozen=True):
+    """Since when a worker is set aside, and when it was probed last (monotonic seconds).
+
+    ``aside_s`` is the time of its set-aside by the wall clock, and names that.
+    """
+
+    aside_s: float
+    since_s: float
+    probed_s: float | None = None
+
+
+def watch(machine: StateMachine, worker: Worker) -> None:
+    """Schedule the first probe of a worker set aside, unless no probe would bring it back."""
+    aside = worker.aside
+    if aside is None or aside.cause in FOR_GOOD:
+        machine.watched.pop(worker.id, None)
+        return
+    watch = machine.watched[worker.id] = watch_of(machine, worker.id, aside)
+    look = c.LookAtWorker(worker.id, aside, 0, watch.since_s)
+    after_s = evidence.growing_s(worker.refusals - 1)
+    if aside.may_arrive:
+        after_s = max(after_s, evidence.LATE_S)
+    machine.effects.append(e.StartTimer(look, after_s))
+
+
+def watch_of(machine: StateMachine, worker_id: str, aside: Aside) -> Watch:
+    """Return since when a worker is set aside, and when it was probed.
+
+    What is not known of this run follows from the wall clock, as after a restart.
+    """
+    watch = machine.watched.get(worker_id)
+    if watch is not None and watch.aside_s == aside.since_s:
+        return watch
+    since_s = machine.now.monotonic_s - max(machine.now.wall_s - aside.since_s, 0.0)
+    return Watch(aside.since_s, since_s)
 
 
 def on_look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
@@ -37,7 +78,7 @@ def on_look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
         if not look.is_extra:
             machine.effects.append(e.StartTimer(look, evidence.FIRST_INTERVAL_S))
         return
-    watch = machine.watch_of(worker.id, look.aside)
+    watch = watch_of(machine, worker.id, look.aside)
     machine.watched[worker.id] = watch._replace(probed_s=machine.now.monotonic_s)
     if worker.is_awaiting:
         machine.free_successor(look.aside.job_id, worker.key)
@@ -63,7 +104,7 @@ def _look_at_unknown(machine: StateMachine, worker: Worker, look: c.LookAtWorker
     """Try a worker without a key again if it is needed; drop it after ``max_attempts``."""
     if worker.refusals >= machine.policy.max_attempts:
         machine.drop(worker.id, "it refused too often")
-    elif machine.needs(worker):
+    elif _needs(machine, worker):
         machine.bring_back(worker)
     else:
         _look_later(machine, look)
@@ -101,18 +142,41 @@ def on_stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
         machine.free(worker)
 
 
+def _needs(machine: StateMachine, worker: Worker) -> bool:
+    """Whether a job waits that this worker takes and no free one."""
+    head = machine.tables.jobs.line.head_for(worker.rule)
+    return head is not None and matching.worker_for(machine.tables, head.job) is None
+
+
+def _needs_workers(machine: StateMachine) -> bool:
+    """Whether jobs wait for workers that are set aside."""
+    aside = machine.tables.workers.aside
+    return bool(aside and machine.tables.jobs.line.size) and any(
+        _needs(machine, worker) for worker in aside.values()
+    )
+
+
+def hurry(machine: StateMachine) -> None:
+    """Begin to probe workers set aside ahead of schedule if they are needed."""
+    if not machine.is_hurrying and _needs_workers(machine):
+        machine.is_hurrying = True
+        machine.hurries += 1
+        look = c.LookForWorkers(machine.hurries)
+        machine.effects.append(e.StartTimer(look, HURRY_S, is_spread=False))
+
+
 def on_look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
     """Probe the workers set aside that went unprobed longest, while workers are needed."""
     if look.number != machine.hurries:
         return  # an undo has let another one begin
     machine.is_hurrying = False
     aside = machine.tables.workers.aside
-    if not aside or not machine.needs_workers:
+    if not aside or not _needs_workers(machine):
         return
     last_probed_s = {
         worker.id: _last_look_s(machine, worker)
         for worker in aside.values()
-        if machine.needs(worker) and not may_get_one_late(machine, worker)
+        if _needs(machine, worker) and not may_get_one_late(machine, worker)
     }
     due, pause_s = evidence.due_for_probe(last_probed_s, machine.now.monotonic_s)
     for worker_id in due:
@@ -125,14 +189,14 @@ def on_look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
 
 def _was_just_looked_at(machine: StateMachine, look: c.LookAtWorker) -> bool:
     """Whether an extra probe was made so recently that this one is superfluous."""
-    probed_s = machine.watch_of(look.worker_id, look.aside).probed_s
+    probed_s = watch_of(machine, look.worker_id, look.aside).probed_s
     return probed_s is not None and machine.now.monotonic_s - probed_s < evidence.UNPROBED_S
 
 
 def _last_look_s(machine: StateMachine, worker: Worker) -> float:
     """Return when a worker set aside was probed last, or set aside (monotonic seconds)."""
     assert worker.aside
-    watch = machine.watch_of(worker.id, worker.aside)
+    watch = watch_of(machine, worker.id, worker.aside)
     return watch.since_s if watch.probed_s is None else watch.probed_s
 
 
@@ -141,14 +205,14 @@ def may_get_one_late(machine: StateMachine, worker: Worker) -> bool:
     aside = worker.aside
     if aside is None or not aside.may_arrive:
         return False
-    watch = machine.watch_of(worker.id, aside)
+    watch = watch_of(machine, worker.id, aside)
     is_early = machine.now.monotonic_s - watch.since_s < evidence.LATE_S
     return watch.probed_s is None and is_early
 
 
 def extra_look(machine: StateMachine, worker: Worker, aside: Aside) -> c.LookAtWorker:
     """Return a check of a worker set aside to be made now, besides the scheduled one."""
-    watch = machine.watch_of(worker.id, aside)
+    watch = watch_of(machine, worker.id, aside)
     looks = 0 if watch.probed_s is None else 1
     return c.LookAtWorker(worker.id, aside, looks, watch.since_s, is_extra=True)
 

@@ -491,7 +491,7 @@ class Dispatcher:
 
     def lease_of_s(self, job: Job) -> float | None:
         """Return how long its holder may keep a job without a word; None: forever."""
-        return None if job.hold is None else self._machine.lease_of_s(job.hold)
+        return None if job.hold is None else self._machine.policy.lease_of_s(job.hold)
 
     def answer_written(self, job: Job) -> None:
         """Report that the answer with this job was written; returns at once.

@@ -393,7 +393,7 @@ class VirtualRun:
         if held is not None and held.hold is not None:
             now_s = seconds_of(self._now.tick)
             ended_s = now_s - 2 * LEASE_S
-            look = c.LookAtJob(job.id, held.hold, 0, ended_s, leased_s=ended_s, is_used=True)
+            look = c.LookAtJob(job.id, held.hold, 0, ended_s, lease_ends_s=now_s, is_used=True)
             self._apply(look)
 
     def _bring_back_refused(self, robot: _VirtualRobot, worker_id: str) -> None:

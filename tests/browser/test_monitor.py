@@ -102,7 +102,7 @@ async def lose(bar: Bar, job_id: str) -> None:
     bar.service.app.ctx.callbacks.is_pending = unknown
     dispatcher = bar.service.app.ctx.dispatcher
     hold = (await dispatcher.look_up(job_id)).job.hold
-    look = c.LookAtJob(job_id, hold, 0, 0.0, 0.0)
+    look = c.LookAtJob(job_id, hold, 0, 0.0)
     found = evidence.ProbeResult(pending=True, before="running", after="running")
     await dispatcher.batches.execute(c.HoldProbed(look, False, found))
 

@@ -9,8 +9,8 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.connected_workers import POLL_AGAIN_S, RESUME_S, Resumed
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof
-from sanic_dispatch.core.state_machine import CONNECTED_LEASE_S, Applied, Now, StateMachine
-from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
+from sanic_dispatch.core.topic import CONNECTED_LEASE_S, Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import (
     AlreadyRegistered,

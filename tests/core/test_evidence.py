@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any, cast
 
@@ -113,7 +114,7 @@ def test_when_the_next_probe_is_due() -> None:
     taken = hold(Stage.CONFIRMED)
 
     def due_s(held: Hold, looks: int = 0, held_s: float = 0.0) -> float:
-        return next_look_s(held, looks, held_s, POLICY, 45.0)
+        return next_look_s(held, looks, held_s, replace(POLICY, instance_interval_s=45.0))
 
     assert due_s(taken) == AFTER_S
     assert due_s(taken, held_s=20.0) == AFTER_S - 20.0

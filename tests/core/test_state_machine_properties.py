@@ -78,7 +78,7 @@ class Player:
         assert not forgotten(tables)
         for job in tables.jobs.unordered():
             job.check()
-        if self.machine._may_pair:
+        if self.machine.may_pair:
             assert matching.next_pair(tables) is None
 
     def store(self, changes: Sequence[Undoable]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from sanic_dispatch.config.settings import Mode
-from sanic_dispatch.core import lifecycle, matching
+from sanic_dispatch.core import lifecycle, matching, registrations
 from sanic_dispatch.core.groups import Head, Heads
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.lanes import place_of
@@ -367,7 +367,7 @@ MUTANTS = {
     "encoded again": Mutant("C2", [(Job, "to_wire", encoded_again)]),
     "given to the next after a restart": Mutant("C3", [(lifecycle, "recover", forgotten_hold)]),
     "a used callback is used again": Mutant(
-        "C3", [(JobTable, "at_callback", nothing), (StateMachine, "_job_of", nothing)]
+        "C3", [(JobTable, "at_callback", nothing), (registrations, "_job_of", nothing)]
     ),
     "a repeat is another job": Mutant("C2", [(Receipts, "job_id", another_id)]),
 }

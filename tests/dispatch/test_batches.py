@@ -313,4 +313,4 @@ async def test_leases_and_probe_times_are_forgotten_with_their_job_or_worker() -
         await world.register(worker("c2", "i2"))
         await world.register(worker("c3", "i2"))
         machine = world.dispatcher._machine
-        assert (machine._leases, machine.watched) == ({}, {})
+        assert (machine.leases, machine.watched) == ({}, {})

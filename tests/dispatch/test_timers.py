@@ -37,7 +37,7 @@ async def test_stop_cancels_all_timers() -> None:
 def check(job_id: str) -> c.LookAtJob:
     robot = worker("c1", "i1")
     hold = Hold(robot, Way.PUT, Stage.CONFIRMED, START_S)
-    return c.LookAtJob(job_id, hold, 0, 0.0, 0.0)
+    return c.LookAtJob(job_id, hold, 0, 0.0)
 
 
 async def test_a_job_has_one_timer() -> None:

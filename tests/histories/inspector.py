@@ -10,9 +10,9 @@ from sanic_dispatch.core import matching
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.rules import members_of, rule_of
-from sanic_dispatch.core.state_machine import CONNECTED_LEASE_S, Applied, Now, StateMachine
+from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
 from sanic_dispatch.core.tables import Change, Fact, Tables
-from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.topic import CONNECTED_LEASE_S, Policy
 from sanic_dispatch.core.worker import Cause, Worker
 from sanic_dispatch.errors import DispatchError
 from tests.histories.truth import Accuse
@@ -226,7 +226,7 @@ class Inspector:
     def _look_at_pair(self, name: str) -> None:
         machine = self._machine
         pair = matching.next_pair(machine.tables)
-        if pair and machine._may_pair:
+        if pair and machine.may_pair:
             self._accuse("C5", f"after {name} {pair[0].id} and {pair[1].id} wait together")
 
     def _look_at_indexes(self, name: str) -> None:

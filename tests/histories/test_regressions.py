@@ -240,4 +240,4 @@ def test_a_probe_a_hair_too_early_is_not_repeated_at_once() -> None:
     hold = Hold(worker("c1", "i1"), Way.PUT, Stage.CONFIRMED, START_S)
     held_s = nextafter(30.0, 0.0)
     assert evidence.is_to_be_checked(hold)
-    assert evidence.next_look_s(hold, 0, held_s, policy, 30.0) >= evidence.SHORTEST_TIMER_S
+    assert evidence.next_look_s(hold, 0, held_s, policy) >= evidence.SHORTEST_TIMER_S
