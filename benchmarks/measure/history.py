@@ -26,7 +26,8 @@ from sanic_dispatch.storage.event_record import (
     recorded_again,
 )
 from sanic_dispatch.storage.segment_format import FOLDER
-from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
+from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.segment_writer import SEGMENT_EVENTS
 
 START_S = 1_764_000_000.0
 ROBOTS = 60

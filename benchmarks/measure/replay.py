@@ -27,7 +27,8 @@ from sanic_dispatch.storage.event_record import (
     encode_event,
     recorded_again,
 )
-from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
+from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.segment_writer import SEGMENT_EVENTS
 
 START_S = 1_732_380_000.0
 SERVICE_S = 60.0

@@ -32,7 +32,8 @@ from sanic_dispatch.storage.event_facts import EventFacts
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, encode_event, recorded_again
 from sanic_dispatch.storage.segment_format import FOLDER
-from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
+from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.segment_writer import SEGMENT_EVENTS
 
 DAY_S, EVENING_S, EVENINGS = 86400.0, 5 * 3600.0, 7
 ROBOTS, SERVICE_S = 100, 60.0

@@ -27,8 +27,15 @@ MAX_LIMIT = 1000
 RECENT_EVENTS = 5000
 """How many of the newest events a new owner of a topic looks at: those of some 1,000 orders."""
 
+MAX_EPOCHS = 1000
+"""How many epochs are remembered."""
+
 Rest = Callable[[], None]
 """Called often during long work, so that other threads get the interpreter."""
+
+
+def no_rest() -> None:
+    """Do not rest."""
 
 
 class Epoch(NamedTuple):

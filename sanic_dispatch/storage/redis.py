@@ -56,7 +56,7 @@ from sanic_dispatch.errors import (
 )
 from sanic_dispatch.storage.blocking import BackgroundFlush
 from sanic_dispatch.storage.entries import ANY_JOB
-from sanic_dispatch.storage.event_log import RECENT_EVENTS, Epoch, retention_of
+from sanic_dispatch.storage.event_log import MAX_EPOCHS, RECENT_EVENTS, Epoch, retention_of
 from sanic_dispatch.storage.event_record import Recorded, join_lines, recorded
 from sanic_dispatch.storage.record_json import (
     UNREADABLE,
@@ -78,7 +78,7 @@ from sanic_dispatch.storage.redis_connection import (
     lua_script,
     reach,
 )
-from sanic_dispatch.storage.segment_log import MAX_EPOCHS, MAX_UNFLUSHED, EventRow
+from sanic_dispatch.storage.segment_log import MAX_UNFLUSHED, EventRow
 from sanic_dispatch.storage.shared_log import SharedLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 

@@ -32,6 +32,7 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.storage.atomic_file import NameNotSynced, fsync_folder, replace_file
 from sanic_dispatch.storage.event_log import (
     KEEP_ALL,
+    MAX_EPOCHS,
     Damage,
     Epoch,
     EventLog,
@@ -44,6 +45,7 @@ from sanic_dispatch.storage.event_log import (
     Retention,
     ends_of,
     is_in_span,
+    no_rest,
     number_before,
     page_of,
     readable,
@@ -55,31 +57,17 @@ from sanic_dispatch.storage.sealed_json import seal_json, unseal_json
 from sanic_dispatch.storage.segment_erasure import may_have, without_payloads
 from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles, write_index
 from sanic_dispatch.storage.segment_format import (
-    BLOCK_EVENTS,
-    BLOCK_PAYLOAD_BYTES,
-    EVENTS,
     FOLDER,
-    PAYLOADS,
-    BlockLocation,
     decode_event_lines,
-    encode_payload,
-    seal_block,
-    seal_end,
     segment_path,
 )
 from sanic_dispatch.storage.segment_index import (
-    IndexBuilder,
     SegmentIndex,
     index_of,
     index_path,
 )
+from sanic_dispatch.storage.segment_writer import SegmentWriter
 from sanic_dispatch.storage.snapshots import SnapshotFiles
-
-SEGMENT_EVENTS = 20 * BLOCK_EVENTS
-"""The most events of a segment: 340 KB without payloads. A growing one is rewritten."""
-
-SEGMENT_BYTES = 2**20
-"""The length from which a segment does not grow any more."""
 
 FLUSH_EVENTS = 3_500
 """How many events a store keeps itself, 1.4 MB, before they are moved to a segment: a third of one.
@@ -98,14 +86,7 @@ EPOCHS_NAME = "epochs.json"
 DROPPED_NAME = "dropped.json"
 """The file with the number of the last event that was dropped as too old, or one too many."""
 
-MAX_EPOCHS = 1000
-"""How many epochs are remembered."""
-
 _log = structlog.get_logger("sanic_dispatch.storage")
-
-
-def no_rest() -> None:
-    """Do not rest."""
 
 
 EVERYTHING = Question()
@@ -323,7 +304,7 @@ class SegmentLog(EventLog):
         until_n = self._until_n()
         while self._flushed_n < until_n:  # not for ever, while more events come
             writer, first_n = self._begin(rest)
-            some = self._newest()[: SEGMENT_EVENTS - writer.events]
+            some = self._newest()[: writer.room]
             events = some[: bisect_right(some, until_n, key=_number_of)]
             writer.add(events)
             self._replace(first_n or events[0].n, *writer.finish())
@@ -348,7 +329,10 @@ class SegmentLog(EventLog):
                 index = self.files.index(path)
                 if index.last_n <= last_n:
                     break
-                left = self._events_up_to(path, last_n) if first_n <= last_n else SegmentWriter()
+                left = SegmentWriter(keeps_payloads=self._keeps_payloads)
+                if first_n <= last_n:
+                    with self.files.opened(path) as segment:
+                        left.add_from(segment, last_n)
                 removed += index.events - left.events
                 if left.events:
                     self._replace(first_n, *left.finish())
@@ -358,20 +342,6 @@ class SegmentLog(EventLog):
                 self._flushed_n = self._last_n = last_n
             self.stats.size_bytes = self.files.size_bytes
         return removed
-
-    def _events_up_to(self, path: Path, last_n: int, rest: Rest = no_rest) -> SegmentWriter:
-        """Return a copy of the first part of a segment; damaged blocks are not in it."""
-        writer = SegmentWriter(rest, self._keeps_payloads)
-        with self.files.opened(path) as segment:
-            payloads: dict[int, Payload] = {}
-            for each in segment.index.payloads:
-                with suppress(ValueError):
-                    payloads |= {found.n: found for found in segment.payloads(each.block)}
-            for block in segment.index.blocks:
-                with suppress(ValueError):
-                    events = segment.records(block.block, payloads)
-                    writer.add([event for event in events if event.n <= last_n])
-        return writer
 
     def try_flush(self, rest: Rest = no_rest, keep: int | None = None) -> bool:
         """Flush; return whether the disk had room.
@@ -482,19 +452,13 @@ class SegmentLog(EventLog):
 
     def _begin(self, rest: Rest) -> tuple[SegmentWriter, int]:
         """Return a writer, and the first event's number of the segment that it continues, or 0."""
-        writer, paths = SegmentWriter(rest, self._keeps_payloads), self.files.paths()
+        keeps_payloads, paths = self._keeps_payloads, self.files.paths()
         if paths:
             first_n, path = paths[-1]
             with suppress(OSError), self.files.opened(path) as segment:  # else it is gone
-                index = segment.index
-                if (
-                    not index.damage
-                    and index.events < SEGMENT_EVENTS
-                    and index.size < SEGMENT_BYTES
-                    and writer.continues(segment)
-                ):
+                if writer := SegmentWriter.continuing(segment, rest, keeps_payloads=keeps_payloads):
                     return writer, first_n
-        return SegmentWriter(rest, self._keeps_payloads), 0
+        return SegmentWriter(rest, keeps_payloads=keeps_payloads), 0
 
     def _replace(self, first_n: int, pieces: Sequence[bytes], index: SegmentIndex) -> None:
         """Write a segment and its index, or rewrite them. Raises OSError."""
@@ -555,7 +519,8 @@ class SegmentLog(EventLog):
                 replace_file(target, [content])
                 write_index(target, index, content)
                 return index.events
-        part = self._events_up_to(path, last_n, rest)
+            part = SegmentWriter(rest, keeps_payloads=self._keeps_payloads)
+            part.add_from(segment, last_n)
         if part.events:
             copy._replace(first_n, *part.finish())
         return part.events
@@ -818,86 +783,3 @@ def _read_sealed(path: Path) -> Any:
     except (OSError, ValueError) as error:
         _log.warning("history.damaged", file=str(path), byte=0, reason=str(error))
         return None
-
-
-class SegmentWriter:
-    """Makes a segment, or continues one: its pieces, and its index."""
-
-    def __init__(self, rest: Rest = no_rest, keeps_payloads: bool = True) -> None:
-        self.events = 0
-        """How many events the segment has."""
-        self._rest = rest
-        self._keeps_payloads = keeps_payloads
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._builder = IndexBuilder()
-        self._before: list[Recorded] = []
-
-    def continues(self, segment: OpenSegment) -> bool:
-        """Copy the full blocks of a segment, and take over the events of the last one.
-
-        Return whether that is possible: they may be damaged.
-        """
-        index = segment.index
-        last = index.blocks[-1]
-        full = len(index.blocks) - (last.last_n - last.first_n + 1 < BLOCK_EVENTS)
-        try:
-            if full < len(index.blocks):
-                blocks = [each.block for each in index.payloads if each.last_n >= last.first_n]
-                payloads = {each.n: each for block in blocks for each in segment.payloads(block)}
-                self._before = segment.records(last.block, payloads)
-        except ValueError:
-            return False
-        self._builder = IndexBuilder.of(index, full)
-        self._size = self._builder.end
-        self._pieces = [segment.read(self._size)]
-        self.events = index.events
-        return True
-
-    def add(self, events: Sequence[Recorded]) -> None:
-        """Add events in order, with their payloads."""
-        self.events += len(events)
-        events, self._before = [*self._before, *events], []
-        for run in _contiguous(events):
-            block = self._append(EVENTS, [event.line for event in run])
-            self._builder.add_events(block, run)
-            self._rest()
-            payloads = [event.payload for event in run if event.payload]
-            for part in _parts(payloads if self._keeps_payloads else []):
-                lines = [encode_payload(payload) for payload in part]
-                self._builder.add_payloads(self._append(PAYLOADS, lines), part)
-                self._rest()
-
-    def finish(self) -> tuple[list[bytes], SegmentIndex]:
-        """Return the pieces of the segment, of which the last is its end, and its index."""
-        end = seal_end(self._builder.blocks)
-        return [*self._pieces, end], self._builder.made(self._size + len(end))
-
-    def _append(self, kind: bytes, lines: Sequence[bytes]) -> BlockLocation:
-        sealed = seal_block(kind, lines)
-        block = BlockLocation(kind, self._size, len(sealed))
-        self._pieces.append(sealed)
-        self._size += len(sealed)
-        return block
-
-
-def _contiguous(events: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
-    """Yield the events of each block: no more than BLOCK_EVENTS, and without gaps."""
-    first = 0
-    while first < len(events):
-        run = events[first : first + BLOCK_EVENTS]
-        if run[-1].n != run[0].n + len(run) - 1:
-            gap = next(at for at, event in enumerate(run) if event.n != run[0].n + at)
-            run = run[:gap]
-        yield run
-        first += len(run)
-
-
-def _parts(payloads: Sequence[Payload]) -> Iterator[Sequence[Payload]]:
-    """Yield the payloads of each block."""
-    first, length = 0, 0
-    for at, payload in enumerate(payloads, 1):
-        length += len(payload.json)
-        if length >= BLOCK_PAYLOAD_BYTES or at == len(payloads):
-            yield payloads[first:at]
-            first, length = at, 0

@@ -19,14 +19,12 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from sanic_dispatch.core.job import Job, JobRef
-from sanic_dispatch.storage.event_log import Epoch, Rest, number_before
+from sanic_dispatch.storage.event_log import MAX_EPOCHS, Epoch, Rest, no_rest, number_before
 from sanic_dispatch.storage.segment_log import (
     EPOCHS_NAME,
     FLUSH_EVENTS,
-    MAX_EPOCHS,
     EventRow,
     SegmentLog,
-    no_rest,
     read_epochs,
 )
 

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from sanic_dispatch.storage.event_log import Retention
-from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
+from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.segment_writer import SEGMENT_EVENTS
 from tests.storage.events import records
 
 FLUSHED = SEGMENT_EVENTS // 2

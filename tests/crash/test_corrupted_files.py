@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from sanic_dispatch.callbacks.outcome import InDoubt
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import NotAQueue
-from sanic_dispatch.storage import segment_log
+from sanic_dispatch.storage import segment_writer
 from sanic_dispatch.storage.event_log import Damage, Epoch, Missing, Page, Question
 from sanic_dispatch.storage.event_record import Payload
 from sanic_dispatch.storage.open_store import open_store
@@ -209,8 +209,8 @@ async def test_a_corrupted_history_is_reported(
 ) -> None:
     """With file and byte where something is missing; orders are not concerned."""
     print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
-    monkeypatch.setattr(segment_log, "BLOCK_EVENTS", BLOCK)
-    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", SEGMENT)
+    monkeypatch.setattr(segment_writer, "BLOCK_EVENTS", BLOCK)
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", SEGMENT)
     mode = Mode.CACHED_JSON_FILE
     used = await used_folder(tmp_path, mode, is_clean=True)
     right, path = await kept(used, mode), used / FOLDER / name

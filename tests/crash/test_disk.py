@@ -17,7 +17,8 @@ from sanic_dispatch.storage.event_log import Question, Retention
 from sanic_dispatch.storage.journal import journals_in
 from sanic_dispatch.storage.record_json import encode_job
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
-from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
+from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.segment_writer import SEGMENT_EVENTS
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
 from tests.crash.strace import missing, need, strace

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.storage.event_record import LoggedEvent
-from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
+from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.segment_writer import SEGMENT_EVENTS
 from tests.crash.full_flush import EVENTS, FLUSHED, RETENTION, opened
 from tests.crash.strace import need
 from tests.storage.events import events, payloads, records

@@ -21,7 +21,7 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import DataFolderUnusable, FolderRefused, StorageFailed
-from sanic_dispatch.storage import segment_log
+from sanic_dispatch.storage import segment_log, segment_writer
 from sanic_dispatch.storage.backup import (
     Backup,
     BackupStopped,
@@ -66,8 +66,8 @@ IN_MEMORY = both(Mode.IN_MEMORY)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have small blocks and segments, so that a few batches fill them."""
-    monkeypatch.setattr(segment_log, "BLOCK_EVENTS", 4)
-    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", 12)
+    monkeypatch.setattr(segment_writer, "BLOCK_EVENTS", 4)
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", 12)
 
 
 def named(backend: Backend) -> str:

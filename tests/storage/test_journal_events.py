@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
-from sanic_dispatch.storage import cached_json_file, segment_log
+from sanic_dispatch.storage import cached_json_file, segment_log, segment_writer
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, JournaledFiles
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
@@ -23,8 +23,8 @@ from tests.support.disk_faults import Disk, Killed
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have small blocks and segments, so that a few batches fill them."""
-    monkeypatch.setattr(segment_log, "BLOCK_EVENTS", 4)
-    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", 12)
+    monkeypatch.setattr(segment_writer, "BLOCK_EVENTS", 4)
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", 12)
 
 
 def opened(folder: Path) -> JournaledFiles:

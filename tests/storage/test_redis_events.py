@@ -16,7 +16,7 @@ from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.core.tables import Table
 from sanic_dispatch.errors import LostOwnership
-from sanic_dispatch.storage import redis, segment_log, shared_log
+from sanic_dispatch.storage import redis, segment_writer, shared_log
 from sanic_dispatch.storage.event_log import Epoch, Question, Retention, is_good
 from sanic_dispatch.storage.event_record import (
     LoggedEvent,
@@ -47,7 +47,7 @@ Start = Callable[..., RedisStore]
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Move a few events at a time."""
     monkeypatch.setattr(shared_log, "FLUSH_EVENTS", EVENTS)
-    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", 3 * EVENTS)
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", 3 * EVENTS)
     monkeypatch.setattr(redis, "RECENT_EVENTS", 0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.core.job import JobRef
-from sanic_dispatch.storage import segment_log
+from sanic_dispatch.storage import segment_writer
 from sanic_dispatch.storage.event_log import Hole, Question
 from sanic_dispatch.storage.event_record import Payload
 from sanic_dispatch.storage.segment_files import rebuild_indexes
@@ -25,8 +25,8 @@ LAST_N = 150
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SegmentLog:
     """Four segments of four small blocks, and some events in memory."""
-    monkeypatch.setattr(segment_log, "BLOCK_EVENTS", 10)
-    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", 40)
+    monkeypatch.setattr(segment_writer, "BLOCK_EVENTS", 10)
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", 40)
     log = opened(tmp_path)
     log.add(records(1, 133))
     log.flush()

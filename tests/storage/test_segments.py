@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sanic_dispatch.storage import segment_log
+from sanic_dispatch.storage import segment_log, segment_writer
 from sanic_dispatch.storage.event_log import (
     Damage,
     Hole,
@@ -37,8 +37,8 @@ BLOCK, SEGMENT = 10, 40
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have small blocks and segments."""
-    monkeypatch.setattr(segment_log, "BLOCK_EVENTS", BLOCK)
-    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", SEGMENT)
+    monkeypatch.setattr(segment_writer, "BLOCK_EVENTS", BLOCK)
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", SEGMENT)
 
 
 def opened(folder: Path) -> SegmentLog:
@@ -442,7 +442,7 @@ def test_old_segments_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     log.load()
     log.add(records(151, 152))
     with monkeypatch.context() as patch:
-        patch.setattr(segment_log, "seal_end", _no_room)
+        patch.setattr(segment_writer, "seal_end", _no_room)
         assert not log.try_flush()
         assert everything(log) == events(81, 152)
         assert [path.name for path in segments(tmp_path)] == SEGMENT_NAMES[2:]

@@ -10,7 +10,8 @@ import pytest
 from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.storage.event_log import Retention
 from sanic_dispatch.storage.segment_format import FOLDER
-from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
+from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.segment_writer import SEGMENT_EVENTS
 from sanic_dispatch.storage.snapshots import (
     MemorySnapshots,
     SnapshotFiles,

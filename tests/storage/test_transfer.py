@@ -21,7 +21,7 @@ from sanic_dispatch.errors import (
     RedisInUse,
     RedisUnusable,
 )
-from sanic_dispatch.storage import segment_log
+from sanic_dispatch.storage import segment_writer
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.check import inspect
 from sanic_dispatch.storage.data_folder import DataFolder
@@ -152,7 +152,7 @@ async def test_an_import_drops_nothing_of_the_history(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """How long it is kept is a setting of the service; a killed one has left newer events."""
-    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", 12)
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", 12)
     files, topic = JournaledFiles(tmp_path, fsync=False), Topic()
     files.load()
     files.commit(topic.batch_of_events(30))
@@ -173,7 +173,7 @@ async def test_an_import_keeps_the_segments(
     mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of the mode before, however old they are, although the JSON modes flush at the end."""
-    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", 12)
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", 12)
     file, topic = SqliteFile(tmp_path / DATABASE_NAME, fsync=False), Topic()
     file.load()
     file.commit(topic.batch_of_events(30))
