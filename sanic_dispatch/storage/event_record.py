@@ -89,6 +89,12 @@ class Recorded(Value, frozen=True):
     line: bytes
     payload: Payload | None = None
 
+    def without_payload_of(self, jobs: Collection[JobRef]) -> Recorded:
+        """Return the event without its payload if that is of one of these jobs."""
+        if self.payload is None or not self.payload.is_of(jobs):
+            return self
+        return self._replace(payload=None)
+
 
 def recorded(event: Event) -> Recorded:
     """Return an event with its line, the same as ``encode_event(logged(event))``.

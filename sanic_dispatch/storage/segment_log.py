@@ -24,7 +24,6 @@ from threading import Lock, RLock
 from typing import Any, NamedTuple
 
 import structlog
-import ujson
 
 from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.tables import Table
@@ -44,7 +43,6 @@ from sanic_dispatch.storage.event_log import (
     Rest,
     Retention,
     ends_of,
-    is_in_span,
     no_rest,
     number_before,
     page_of,
@@ -55,7 +53,7 @@ from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, 
 from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.sealed_json import seal_json, unseal_json
 from sanic_dispatch.storage.segment_erasure import may_have, without_payloads
-from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles, write_index
+from sanic_dispatch.storage.segment_files import SegmentFiles, write_index
 from sanic_dispatch.storage.segment_format import (
     FOLDER,
     decode_event_lines,
@@ -65,6 +63,14 @@ from sanic_dispatch.storage.segment_index import (
     SegmentIndex,
     index_of,
     index_path,
+)
+from sanic_dispatch.storage.segment_search import (
+    EventRange,
+    events_after,
+    events_matching,
+    holes_between,
+    payloads_in_span,
+    ranges_of,
 )
 from sanic_dispatch.storage.segment_writer import SegmentWriter
 from sanic_dispatch.storage.snapshots import SnapshotFiles
@@ -89,17 +95,7 @@ DROPPED_NAME = "dropped.json"
 _log = structlog.get_logger("sanic_dispatch.storage")
 
 
-EVERYTHING = Question()
 _number_of = attrgetter("n")
-
-
-class EventRange(NamedTuple):
-    """Consecutive events: their numbers and times."""
-
-    first_n: int
-    last_n: int
-    from_s: float
-    to_s: float
 
 
 class EventRow(NamedTuple):
@@ -407,7 +403,7 @@ class SegmentLog(EventLog):
     def _erase_newest(self, jobs: Collection[JobRef]) -> None:
         with self._lock:
             self._decode_later()
-            self._events = [without_payload(event, jobs) for event in self._events]
+            self._events = [event.without_payload_of(jobs) for event in self._events]
 
     def _erase_from(self, first_n: int, path: Path, jobs: Collection[JobRef], rest: Rest) -> None:
         with self.files.opened(path) as segment:
@@ -536,54 +532,37 @@ class SegmentLog(EventLog):
 
     def find(self, question: Question) -> Page:
         missing: list[Missing] = []
-        page = page_of(readable(self._matches(question), missing), question)
+        found = readable(events_matching(self.files, self._newest(), question), missing)
+        page = page_of(found, question)
         damage = [each for each in missing if isinstance(each, Damage)]
-        return page._replace(damage=damage, holes=self.holes(question, page.next))
+        return page._replace(damage=damage, holes=self._holes(question, page.next))
 
     def scan(
         self, from_s: float | None = None, to_s: float | None = None
     ) -> Iterator[LoggedEvent | Missing]:
         span = Question(from_s=from_s, to_s=to_s)
-        yield from self._matches(span)
-        yield from self.holes(span)
+        yield from events_matching(self.files, self._newest(), span)
+        yield from self._holes(span)
 
     def payloads(
         self, from_s: float | None = None, to_s: float | None = None
     ) -> Iterator[Payload | Missing]:
         """Yield data and results of jobs, in the order of the events that brought them.
 
-        A block that is partly in the span counts as a whole.
+        Damage is yielded where it is met. A block that is partly in the span counts as a whole.
         """
         span = Question(from_s=from_s, to_s=to_s)
-        newest, seen_n = self._newest(), 0
-        for _, path in self.files.paths():
-            try:
-                with self.files.opened(path) as segment:
-                    seen_n = max(seen_n, segment.index.last_n)
-                    yield from _payloads_in(segment, span)
-            except FileNotFoundError:
-                continue  # dropped meanwhile
-            except OSError as error:
-                yield _unreadable(path, error)
-        if self._keeps_payloads:
-            for event in newest:
-                if event.payload and event.n > seen_n and is_in_span(event.at_s, from_s, to_s):
-                    yield event.payload
+        yield from payloads_in_span(self.files, self._newest_as_kept(), span)
 
     def events_with_payloads(self, after: int) -> Iterator[EventWithPayload]:
-        newest, seen_n, paths = self._newest(), after, self.files.paths()
-        for at, (_, path) in enumerate(paths):
-            if at + 1 < len(paths) and paths[at + 1][0] <= after + 1:
-                continue
-            # An OSError: dropped meanwhile, or a gap in the numbers.
-            with suppress(OSError), self.files.opened(path) as segment:
-                for entry in _events_with_payloads_in(segment, seen_n):
-                    seen_n = entry.event.n
-                    yield entry
-        for event in newest:
-            if event.n > seen_n:
-                (logged,) = decode_event_lines([event.line])
-                yield EventWithPayload(logged, event.payload if self._keeps_payloads else None)
+        yield from events_after(self.files, self._newest_as_kept(), after)
+
+    def _newest_as_kept(self) -> list[Recorded]:
+        """Return the events in memory, without payloads if segments do not get them either."""
+        newest = self._newest()
+        if self._keeps_payloads:
+            return newest
+        return [event._replace(payload=None) for event in newest]
 
     def cuts(self) -> Collection[int]:
         return {first_n - 1 for first_n, _ in self.files.paths()}
@@ -592,72 +571,24 @@ class SegmentLog(EventLog):
     def settled_n(self) -> int:
         return self._flushed_n
 
-    def holes(self, question: Question = EVERYTHING, to_n: int | None = None) -> list[Hole]:
+    def _holes(self, question: Question, to_n: int | None = None) -> list[Hole]:
         """Return the gaps in the numbers after ``question.after``, up to ``to_n``.
 
         What was dropped as too old is not a gap.
         """
+        last_n = self._last_n  # first: events that come meanwhile are not a gap
+        began_s = self._epochs[0].at_s if self._epochs else 0.0
+        before = EventRange(1, self._dropped_n, began_s, began_s)
+        now_s = self._now_s()
+        end = EventRange(last_n + 1, last_n + 1, now_s, now_s)
         return [
             hole
-            for hole in self._gaps()
+            for hole in holes_between([before, *ranges_of(self.files, self._newest()), end])
             if question.after < hole.last_n
             and (to_n is None or hole.first_n <= to_n)
             and (question.from_s is None or hole.to_s >= question.from_s)
             and (question.to_s is None or hole.from_s < question.to_s)
         ]
-
-    def _gaps(self) -> Iterator[Hole]:
-        last_n = self._last_n  # first: events that come meanwhile are not a gap
-        before_n, before_s = self._dropped_n, self._epochs[0].at_s if self._epochs else 0.0
-        for part in self._ranges():
-            if part.first_n > before_n + 1:
-                yield Hole(before_n + 1, part.first_n - 1, before_s, part.from_s)
-            before_n, before_s = part.last_n, part.to_s
-        if before_n < last_n:
-            yield Hole(before_n + 1, last_n, before_s, self._now_s())
-
-    def _ranges(self) -> Iterator[EventRange]:
-        """Yield the parts of the log without gaps, in order."""
-        newest = self._newest()
-        for _, path in self.files.paths():
-            if not lexists(path):
-                continue  # its index may still be in memory
-            try:
-                index = self.files.index(path)
-            except OSError:
-                continue  # dropped meanwhile, or reported as damage
-            if index.last_n - index.first_n + 1 == index.events:
-                yield EventRange(index.first_n, index.last_n, index.from_s, index.to_s)
-            else:
-                for block in index.blocks:
-                    yield EventRange(block.first_n, block.last_n, block.from_s, block.to_s)
-        if newest:
-            yield EventRange(newest[0].n, newest[-1].n, newest[0].at_s, newest[-1].at_s)
-
-    def _matches(self, question: Question) -> Iterator[LoggedEvent | Damage]:
-        """Yield the events that match, and what is damaged on the way.
-
-        Events that are moved meanwhile are in memory and in the segment: the second ones count. So
-        do those of a segment that could not be read when they were moved to the next one again.
-        """
-        newest, paths = self._newest(), self.files.paths()
-        for at, (_, path) in enumerate(paths):
-            if at + 1 < len(paths) and paths[at + 1][0] <= question.after:
-                continue
-            try:
-                index = self.files.index(path)
-                if index.damage or index.candidates(question):
-                    with self.files.opened(path) as segment:
-                        index = segment.index
-                        yield from _matches_in(segment, question)
-            except FileNotFoundError:
-                continue  # dropped meanwhile
-            except OSError as error:
-                yield _unreadable(path, error)
-            else:
-                question = question._replace(after=max(question.after, index.last_n))
-        likely = [event.line for event in newest if _may_match(event, question)]
-        yield from filter(question.matches, decode_event_lines(likely))
 
 
 def _joined(arrays: Sequence[bytes]) -> bytes:
@@ -672,96 +603,12 @@ def _read_logged(batch: BatchRead) -> list[LoggedEvent]:
         return []  # ``_read_events`` reports it
 
 
-def without_payload(event: Recorded, jobs: Collection[JobRef]) -> Recorded:
-    """Return an event without what came with it, if that was of one of these jobs."""
-    if event.payload is None or not event.payload.is_of(jobs):
-        return event
-    return event._replace(payload=None)
-
-
 def _read_events(batch: BatchRead) -> list[Recorded]:
     try:
         return batch.read_events()
     except ValueError as error:  # their line's checksum is right: a mistake of ours
         _log.warning("history.damaged", file="journal", reason=str(error))
         return []
-
-
-def _unreadable(path: Path, error: OSError) -> Damage:
-    return Damage(path, 0, f"cannot be read: {error.strerror}")
-
-
-def _may_match(event: Recorded, question: Question) -> bool:
-    """Return whether an event may match, by what it is found by."""
-    return (
-        event.n > question.after
-        and question.ticket in (None, event.ticket)
-        and question.kind in (None, event.event)
-        and question.worker in (None, event.worker, event.callback)
-        and is_in_span(event.at_s, question.from_s, question.to_s)
-    )
-
-
-def _matches_in(segment: OpenSegment, question: Question) -> Iterator[LoggedEvent | Damage]:
-    yield from _known_damage(segment)
-    wanted = _wanted(question)
-    for each in segment.index.candidates(question):
-        try:
-            events = segment.events(each.block, *wanted)
-        except ValueError as error:
-            yield Damage(segment.path, each.block.at, str(error))
-        else:
-            yield from filter(question.matches, events)
-
-
-def _wanted(question: Question) -> list[bytes]:
-    """Return what the line of an answer contains, the rarest first: to decode all takes longer."""
-    wanted = []
-    if question.job is not None:
-        wanted.append(_as_written(question.job))
-    if question.ticket is not None:
-        wanted.append(b",%d," % question.ticket)
-    if question.worker is not None:
-        wanted.append(_as_written(question.worker))
-    if question.kind is not None:
-        wanted.append(_as_written(question.kind))
-    return wanted
-
-
-def _as_written(text: str) -> bytes:
-    return ujson.dumps(text, escape_forward_slashes=False).encode()
-
-
-def _known_damage(segment: OpenSegment) -> Iterator[Damage]:
-    return (Damage(segment.path, at, why) for at, why in segment.index.damage)
-
-
-def _payloads_in(segment: OpenSegment, span: Question) -> Iterator[Payload | Damage]:
-    yield from _known_damage(segment)
-    blocks = segment.index.candidates(span)
-    for each in segment.index.payloads:
-        if any(b.first_n <= each.last_n and each.first_n <= b.last_n for b in blocks):
-            try:
-                yield from segment.payloads(each.block)
-            except ValueError as error:
-                yield Damage(segment.path, each.block.at, str(error))
-
-
-def _events_with_payloads_in(segment: OpenSegment, after: int) -> Iterator[EventWithPayload]:
-    """Yield the events of a segment after a number; damaged blocks are left out."""
-    blocks = segment.index.payloads
-    for each in segment.index.blocks:
-        if each.last_n <= after:
-            continue
-        payloads: dict[int, Payload] = {}
-        for block in blocks:
-            if block.first_n <= each.last_n and each.first_n <= block.last_n:
-                with suppress(ValueError):
-                    payloads |= {found.n: found for found in segment.payloads(block.block)}
-        with suppress(ValueError):
-            for event in segment.events(each.block):
-                if event.n > after:
-                    yield EventWithPayload(event, payloads.get(event.n))
 
 
 def read_epochs(path: Path) -> list[Epoch]:

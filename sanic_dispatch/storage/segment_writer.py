@@ -34,7 +34,7 @@ class SegmentWriter:
     """Collects the blocks of one segment, and its index."""
 
     def __init__(self, rest: Rest = no_rest, *, keeps_payloads: bool = True) -> None:
-        """Call ``rest`` after each block; leave out payloads that are added if none are kept."""
+        """Call ``rest`` after each block. Unless ``keeps_payloads``, leave payloads out."""
         self.events = 0
         """How many events the segment has."""
         self._rest = rest
