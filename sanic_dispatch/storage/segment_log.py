@@ -7,8 +7,8 @@ moves them to segments, and only then may the store remove the journals:
     flush    write them to a segment under another name, sync it, rename it; forget them
     start    the store adds the events of its journals again; those in segments are ignored
 
-The last segment grows, by being rewritten, until it has SEGMENT_EVENTS events. The epochs are in
-``epochs.json``; those whose numbers are not good any more have no name.
+The last segment grows, by being rewritten, until it is full. The epochs are in ``epochs.json``; an
+epoch of which no number is good any more has an empty name.
 """
 
 from __future__ import annotations
@@ -54,16 +54,8 @@ from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.sealed_json import seal_json, unseal_json
 from sanic_dispatch.storage.segment_erasure import may_have, without_payloads
 from sanic_dispatch.storage.segment_files import SegmentFiles, write_index
-from sanic_dispatch.storage.segment_format import (
-    FOLDER,
-    decode_event_lines,
-    segment_path,
-)
-from sanic_dispatch.storage.segment_index import (
-    SegmentIndex,
-    index_of,
-    index_path,
-)
+from sanic_dispatch.storage.segment_format import FOLDER, decode_event_lines, segment_path
+from sanic_dispatch.storage.segment_index import SegmentIndex, index_of, index_path
 from sanic_dispatch.storage.segment_search import (
     EventRange,
     events_after,
@@ -76,35 +68,34 @@ from sanic_dispatch.storage.segment_writer import SegmentWriter
 from sanic_dispatch.storage.snapshots import SnapshotFiles
 
 FLUSH_EVENTS = 3_500
-"""How many events a store keeps itself, 1.4 MB, before they are moved to a segment: a third of one.
+"""How many events to keep in memory, 1.4 MB, before they are moved to a segment: a third of one.
 
-A whole one took 4 MB, and 0.2 µs of CPU less for an event.
+With as many as a segment has it took 4 MB, and 0.2 µs of CPU less for an event.
 """
 
 MAX_UNFLUSHED = 50_000
 """How many events to keep in memory, 20 MB, on a disk without room; older ones are forgotten."""
 
-NEWEST_EVENTS = 512
-"""How many of the events that a store has are kept apart at a start, which decodes only those."""
+DECODED_AT_START = 512
+"""How many of the newest events a start decodes of a store's rows; the others when needed."""
 
 EPOCHS_NAME = "epochs.json"
 
 DROPPED_NAME = "dropped.json"
-"""The file with the number of the last event that was dropped as too old, or one too many."""
+"""The file with the number of the last event that was dropped: the log was too old or too long."""
 
 _log = structlog.get_logger("sanic_dispatch.storage")
-
 
 _number_of = attrgetter("n")
 
 
 class EventRow(NamedTuple):
-    """What a store has of the events of one batch."""
+    """The events of one batch in a store's table or stream."""
 
     last_n: int
     """The number of the last one."""
     events: bytes
-    """A JSON array."""
+    """All of them, as a JSON array."""
 
 
 class SegmentLog(EventLog):
@@ -131,21 +122,23 @@ class SegmentLog(EventLog):
         """Held while segments are written."""
         self._events: list[Recorded] = []
         self._later: list[BatchRead] = []
-        """What ``add_later`` got, which comes before ``_events``."""
+        """Batches that are not decoded yet; their events come before ``_events``."""
         self._has_unsynced_name = False
+        """Whether a power cut may still bring back a replaced or removed segment."""
         self._flushed_n = 0
-        """The number of the last event in a segment, or of a later one that was forgotten."""
+        """The number of the last event in a segment, or of a later one that had no room."""
         self._last_n = 0
         self._dropped_n = 0
+        """The number of the last event that was dropped as too old."""
         self._epochs: list[Epoch] = []
 
-    # ---- its life
+    # ---- loading
 
     def load(self, last_number: int = 0) -> None:
         """Look for segments, and discard the events in memory. Raises OSError.
 
-        ``last_number`` is that of the last event that the store has seen, if it knows. No number is
-        given again that was given before the last epoch, also if its segment is gone.
+        ``last_number`` is that of the last event that the store has seen, if it knows. Numbers
+        continue after it, and after those before the last epoch, also if their segment is gone.
         """
         self._load()
         self._last_n = max(self._flushed_n, last_number, number_before(self._epochs))
@@ -170,28 +163,27 @@ class SegmentLog(EventLog):
                     return last_n
         return 0
 
+    # ---- numbers and epochs
+
     @property
     def last_number(self) -> int:
         return self._last_n
 
     @property
-    def epochs(self) -> Sequence[Epoch]:
-        return self._epochs
-
-    @property
     def flushed_n(self) -> int:
-        """The number up to which the store does not need to have events any more."""
+        """The number up to which the store may delete its own events."""
         return self._flushed_n
 
     @property
-    def unflushed(self) -> int:
-        """How many events are in no segment yet."""
-        return len(self._events)
+    def settled_n(self) -> int:
+        return self._flushed_n
+
+    def cuts(self) -> Collection[int]:
+        return {first_n - 1 for first_n, _ in self.files.paths()}
 
     @property
-    def is_due(self) -> bool:
-        """Whether there are so many events in memory that they should be moved to segments."""
-        return self.unflushed >= FLUSH_EVENTS
+    def epochs(self) -> Sequence[Epoch]:
+        return self._epochs
 
     def begin_epoch(self, name: str, at_s: float) -> None:
         """Begin an epoch with the next event, durably. Raises OSError."""
@@ -207,17 +199,19 @@ class SegmentLog(EventLog):
         self._make_folder()
         replace_file(self.files.folder / EPOCHS_NAME, [seal_json(epochs)], fsync=self._fsync)
 
+    # ---- events in memory
+
     def add(self, events: Sequence[Recorded]) -> None:
-        """Take in the events of a durable batch; ignore those that are there."""
+        """Take in the events of a durable batch; ignore those that the log has."""
         with self._lock:
             if self._later:
                 self._decode_later()
             self._add(events)
 
     def add_later(self, batches: Iterable[BatchRead]) -> None:
-        """Take in the events of batches that were read, before any other; decode them later.
+        """Take in the events of batches that a start has read, before ``add``; decode them later.
 
-        A start decodes only the last ones, which say the last number.
+        Only those of the last batch are decoded at once, for the last number.
         """
         with self._lock:
             self._later = [batch for batch in batches if batch.events]
@@ -228,14 +222,14 @@ class SegmentLog(EventLog):
                     break
 
     def add_rows(self, rows: Sequence[EventRow], jobs: Iterable[Job]) -> None:
-        """Take in the events that a store has, in order, as ``add_later`` does.
+        """Take in all events that a store has, in order, as ``add_later`` does.
 
-        Their payloads are those of the jobs.
+        Their payloads are the data and results of ``jobs``.
         """
         if not rows:
             return
         changes = [RecordUpdate(Table.JOBS, job.id, job) for job in jobs]
-        newest_n = rows[-1].last_n - NEWEST_EVENTS
+        newest_n = rows[-1].last_n - DECODED_AT_START
         parts = (
             [row.events for row in rows if row.last_n <= newest_n],
             [row.events for row in rows if row.last_n > newest_n],
@@ -255,8 +249,19 @@ class SegmentLog(EventLog):
             self._events += events
             self._last_n = max(self._last_n, events[-1].n)
 
+    @property
+    def unflushed(self) -> int:
+        """How many events are in no segment yet, without those not decoded since a start."""
+        return len(self._events)
+
+    def _in_memory(self) -> list[Recorded]:
+        """Return the events that are in no segment yet; decode those of ``add_later``."""
+        with self._lock:
+            self._decode_later()
+            return self._events[:]
+
     def drop_unflushed(self, most: int) -> int:
-        """Forget the oldest events in memory but for ``most``; return how many that were."""
+        """Forget all events in memory but the newest ``most``; return how many are lost."""
         with self._lock:
             dropped = self._events[: max(0, len(self._events) - most)]
             if dropped:
@@ -265,53 +270,102 @@ class SegmentLog(EventLog):
                 self.stats.lost += len(dropped)
             return len(dropped)
 
-    def _newest(self) -> list[Recorded]:
-        """Return the events in memory."""
-        with self._lock:
-            self._decode_later()
-            return self._events[:]
+    # ---- moving events to segments
 
-    def newest(self, most: int) -> Sequence[LoggedEvent]:
-        with self._lock:
-            lines, later = [event.line for event in self._events[-most:]], self._later[:]
-        events = decode_event_lines(lines)
-        while later and len(events) < most:
-            events = [*_read_logged(later.pop()), *events]
-        if len(events) < most:  # then there are too few to make ``find`` slow by decoding them
-            return super().newest(most)
-        return ends_of(events, self._last_n)[-most:]
+    @property
+    def is_due(self) -> bool:
+        """Whether there are so many events in memory that they should be moved to segments."""
+        return self.unflushed >= FLUSH_EVENTS
 
-    # ---- writing
+    def try_flush(self, rest: Rest = no_rest, keep: int | None = None) -> bool:
+        """Flush; return whether the disk had room.
+
+        If it had none that is logged, and only the newest ``keep`` events stay in memory.
+        """
+        try:
+            self.flush(rest)
+        except OSError as error:
+            self.stats.is_failing = True
+            dropped = 0 if keep is None else self.drop_unflushed(keep)
+            _log.warning("history.not_written", reason=str(error), lost=dropped)
+            return False
+        self.stats.is_failing = False
+        return True
 
     def flush(self, rest: Rest = no_rest) -> None:
         """Move the events that are in memory now to segments.
 
-        Raises OSError, after which those that could not be written are still in memory, or those
-        that were may be lost by a power cut until the next flush.
+        Raises OSError. Then events that could not be written are still in memory; if only the
+        folder could not be synced, those that were written may be lost by a power cut until the
+        next flush.
         """
         with self._writing:
             try:
-                self._write_newest(rest)
+                self._move_to_segments(rest)
                 self._sync_names()
             finally:
                 self._drop_old()  # also if there is no room: that makes some
 
-    def _write_newest(self, rest: Rest) -> None:
+    def _move_to_segments(self, rest: Rest) -> None:
         until_n = self._until_n()
         while self._flushed_n < until_n:  # not for ever, while more events come
-            writer, first_n = self._begin(rest)
-            some = self._newest()[: writer.room]
+            writer, first_n = self._next_writer(rest)
+            some = self._in_memory()[: writer.room]
             events = some[: bisect_right(some, until_n, key=_number_of)]
             writer.add(events)
-            self._replace(first_n or events[0].n, *writer.finish())
+            self._write_segment(first_n or events[0].n, *writer.finish())
             with self._lock:
                 del self._events[: len(events)]
                 self._flushed_n = events[-1].n
 
     def _until_n(self) -> int:
         """Return the number of the last event to move to a segment now, or 0."""
-        newest = self._newest()
+        newest = self._in_memory()
         return newest[-1].n if newest else 0
+
+    def _next_writer(self, rest: Rest) -> tuple[SegmentWriter, int]:
+        """Return a writer that continues the last segment, and that segment's first number.
+
+        If there is none that can be continued, return a writer of a new segment, and 0.
+        """
+        keeps_payloads, paths = self._keeps_payloads, self.files.paths()
+        if paths:
+            first_n, path = paths[-1]
+            with suppress(OSError), self.files.opened(path) as segment:  # else it is gone
+                if writer := SegmentWriter.continuing(segment, rest, keeps_payloads=keeps_payloads):
+                    return writer, first_n
+        return SegmentWriter(rest, keeps_payloads=keeps_payloads), 0
+
+    def _write_segment(self, first_n: int, pieces: Sequence[bytes], index: SegmentIndex) -> None:
+        """Write a segment and its index, or rewrite them. Raises OSError."""
+        self._make_folder()
+        path = segment_path(self.files.folder, first_n)
+        try:
+            replace_file(path, pieces, fsync=self._fsync)
+        except NameNotSynced:  # it has its new content, which a power cut may take back
+            self._has_unsynced_name = True
+        write_index(path, index, b"".join(pieces[-2:]))
+        self.files.add(first_n, path, index)
+
+    def _sync_names(self) -> None:
+        """Sync the folder if that failed after a segment was replaced. Raises OSError."""
+        if self._has_unsynced_name:
+            fsync_folder(self.files.folder)
+            self._has_unsynced_name = False
+
+    def _make_folder(self) -> None:
+        """Make the folder of the segments, if it is missing. Raises OSError."""
+        folder = self.files.folder
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if self._fsync:
+                fsync_folder(folder.parent)
+
+    @contextmanager
+    def without_flush(self) -> Iterator[None]:
+        """Move no event to a segment inside the ``with`` block; a flush waits for its end."""
+        with self._writing:
+            yield
 
     def remove_after(self, last_n: int) -> int:
         """Remove the events with later numbers from the segments; return how many that were.
@@ -331,7 +385,7 @@ class SegmentLog(EventLog):
                         left.add_from(segment, last_n)
                 removed += index.events - left.events
                 if left.events:
-                    self._replace(first_n, *left.finish())
+                    self._write_segment(first_n, *left.finish())
                 else:
                     self.files.remove(first_n)
             with self._lock:
@@ -339,42 +393,49 @@ class SegmentLog(EventLog):
             self.stats.size_bytes = self.files.size_bytes
         return removed
 
-    def try_flush(self, rest: Rest = no_rest, keep: int | None = None) -> bool:
-        """Flush; return whether the disk had room.
-
-        If it had none that is logged, and only the newest ``keep`` events stay in memory.
-        """
-        try:
-            self.flush(rest)
-        except OSError as error:
-            self.stats.is_failing = True
-            dropped = 0 if keep is None else self.drop_unflushed(keep)
-            _log.warning("history.not_written", reason=str(error), lost=dropped)
-            return False
-        self.stats.is_failing = False
-        return True
+    # ---- retention
 
     def maintain(self) -> None:
         with suppress(OSError):  # the segment was dropped meanwhile, or cannot be read
-            if self.stats.is_failing or self._has_too_many():
+            if self.stats.is_failing or self._must_drop_oldest():
                 self.try_flush()
 
-    def _has_too_many(self) -> bool:
-        """Return whether the oldest segment is too old, or one too many; never the last one.
+    def _drop_old(self) -> None:
+        """Delete the oldest segments while they are too old or too long. Raises OSError."""
+        files = self.files
+        for first_n, path in files.paths()[:-1]:
+            if not lexists(path):  # somebody has removed it: its events are a hole
+                files.remove(first_n)
+        while self._must_drop_oldest():
+            (first_n, path), (next_n, _) = files.paths()[:2]
+            events, newest_s = 0, self._last_time_in(path)
+            with suppress(OSError):
+                events = files.index(path).events
+            index_path(path).unlink(missing_ok=True)  # on a full disk, the room for the next file
+            self.write_dropped(next_n - 1)
+            files.remove(first_n)
+            self.snapshots.remove_before(next_n - 1)
+            self.stats.dropped += events
+            _log.info("history.dropped", events=events, until=to_rfc3339(newest_s), file=path.name)
+        self.stats.size_bytes = files.size_bytes
 
-        Raises OSError.
+    def _must_drop_oldest(self) -> bool:
+        """Return whether the oldest segment is too old, or all are too long together.
+
+        The last segment is never dropped. Raises OSError.
         """
         paths, retention = self.files.paths(), self._retention
         if len(paths) < 2:
             return False
         oldest = paths[0][1]
-        is_old = not lexists(oldest) or self._newest_s(oldest) < self._now_s() - retention.keep_s
-        return is_old or self.files.size_bytes > retention.keep_bytes
+        if not lexists(oldest) or self._last_time_in(oldest) < self._now_s() - retention.keep_s:
+            return True
+        return self.files.size_bytes > retention.keep_bytes
 
-    def _newest_s(self, path: Path) -> float:
-        """Return when the last event of a segment was; when it was written if it is damaged.
+    def _last_time_in(self, path: Path) -> float:
+        """Return when the last event of a segment was, in Unix seconds.
 
-        That holds also if it cannot be read. Raises OSError.
+        If the segment is damaged or cannot be read, that is when it was written. Raises OSError.
         """
         with suppress(OSError):
             index = self.files.index(path)
@@ -382,30 +443,40 @@ class SegmentLog(EventLog):
                 return index.to_s
         return path.stat().st_mtime
 
+    def write_dropped(self, last_n: int) -> None:
+        """Record durably that events up to this number were dropped. Raises OSError."""
+        dropped = self.files.folder / DROPPED_NAME
+        replace_file(dropped, [seal_json(last_n)], fsync=self._fsync)
+        self._dropped_n = last_n
+
+    # ---- erasing
+
     def erase(self, jobs: Collection[JobRef], rest: Rest = no_rest) -> None:
         """Erase data and results of these jobs from memory and from all segments. Raises OSError.
 
-        Segments are replaced one by one. Those of a flush that a kill has broken off are removed.
+        Segments are replaced one by one. Temporary files that a killed flush left are removed.
         """
-        self._erase_newest(jobs)
+        self._erase_in_memory(jobs)
         with self._writing:
             for path in self.files.folder.glob(".segment-*.new"):
                 path.unlink()
             for first_n, path in self.files.paths():
                 if path.exists():
-                    self._erase_from(first_n, path, jobs, rest)
+                    self._erase_in_segment(first_n, path, jobs, rest)
             self.snapshots.erase(jobs)
             if self._fsync and self.files.folder.is_dir():
                 self._has_unsynced_name = True  # a power cut may bring a removed file back
             self._sync_names()
             self.stats.size_bytes = self.files.size_bytes
 
-    def _erase_newest(self, jobs: Collection[JobRef]) -> None:
+    def _erase_in_memory(self, jobs: Collection[JobRef]) -> None:
         with self._lock:
             self._decode_later()
             self._events = [event.without_payload_of(jobs) for event in self._events]
 
-    def _erase_from(self, first_n: int, path: Path, jobs: Collection[JobRef], rest: Rest) -> None:
+    def _erase_in_segment(
+        self, first_n: int, path: Path, jobs: Collection[JobRef], rest: Rest
+    ) -> None:
         with self.files.opened(path) as segment:
             index = segment.index
             if not may_have(index, jobs):
@@ -417,72 +488,14 @@ class SegmentLog(EventLog):
             _log.warning("history.damaged", file=str(path), byte=at, reason=f"left out: {why}")
         pieces = remainder.pieces()
         if remainder.blocks:
-            self._replace(first_n, pieces, index_of(b"".join(pieces)))
+            self._write_segment(first_n, pieces, index_of(b"".join(pieces)))
         else:
             self.files.remove(first_n)
 
-    def _drop_old(self) -> None:
-        """Delete the oldest segments if they are too old or too many. Raises OSError."""
-        files = self.files
-        for first_n, path in files.paths()[:-1]:
-            if not lexists(path):  # somebody has removed it: its events are a hole
-                files.remove(first_n)
-        while self._has_too_many():
-            (first_n, path), (next_n, _) = files.paths()[:2]
-            events, newest_s = 0, self._newest_s(path)
-            with suppress(OSError):
-                events = files.index(path).events
-            index_path(path).unlink(missing_ok=True)  # on a full disk, the room for the next file
-            self.write_dropped(next_n - 1)
-            files.remove(first_n)
-            self.snapshots.remove_before(next_n - 1)
-            self.stats.dropped += events
-            _log.info("history.dropped", events=events, until=to_rfc3339(newest_s), file=path.name)
-        self.stats.size_bytes = files.size_bytes
-
-    def write_dropped(self, last_n: int) -> None:
-        """Say durably that events up to this number were dropped. Raises OSError."""
-        dropped = self.files.folder / DROPPED_NAME
-        replace_file(dropped, [seal_json(last_n)], fsync=self._fsync)
-        self._dropped_n = last_n
-
-    def _begin(self, rest: Rest) -> tuple[SegmentWriter, int]:
-        """Return a writer, and the first event's number of the segment that it continues, or 0."""
-        keeps_payloads, paths = self._keeps_payloads, self.files.paths()
-        if paths:
-            first_n, path = paths[-1]
-            with suppress(OSError), self.files.opened(path) as segment:  # else it is gone
-                if writer := SegmentWriter.continuing(segment, rest, keeps_payloads=keeps_payloads):
-                    return writer, first_n
-        return SegmentWriter(rest, keeps_payloads=keeps_payloads), 0
-
-    def _replace(self, first_n: int, pieces: Sequence[bytes], index: SegmentIndex) -> None:
-        """Write a segment and its index, or rewrite them. Raises OSError."""
-        self._make_folder()
-        path = segment_path(self.files.folder, first_n)
-        try:
-            replace_file(path, pieces, fsync=self._fsync)
-        except NameNotSynced:  # it has its new content, which a power cut may take back
-            self._has_unsynced_name = True
-        write_index(path, index, b"".join(pieces[-2:]))
-        self.files.add(first_n, path, index)
-
-    def _sync_names(self) -> None:
-        """Sync the folder if that failed after a segment was replaced. Raises OSError."""
-        if self._has_unsynced_name:
-            fsync_folder(self.files.folder)
-            self._has_unsynced_name = False
-
     # ---- copying
 
-    @contextmanager
-    def without_flush(self) -> Iterator[None]:
-        """Let no event move to a segment in the block; flushes wait."""
-        with self._writing:
-            yield
-
     def copy_to(self, folder: Path, last_n: int, rest: Rest = no_rest) -> int:
-        newest = self._newest()  # before the segments: what moves to one meanwhile is in both
+        newest = self._in_memory()  # before the segments: what moves to one meanwhile is in both
         copy = SegmentLog(folder, retention=Retention(payloads=self._keeps_payloads))
         copy.write_epochs(unnamed(self._epochs))
         count = 0
@@ -518,30 +531,33 @@ class SegmentLog(EventLog):
             part = SegmentWriter(rest, keeps_payloads=self._keeps_payloads)
             part.add_from(segment, last_n)
         if part.events:
-            copy._replace(first_n, *part.finish())
+            copy._write_segment(first_n, *part.finish())
         return part.events
-
-    def _make_folder(self) -> None:
-        folder = self.files.folder
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, exist_ok=True)
-            if self._fsync:
-                fsync_folder(folder.parent)
 
     # ---- reading
 
     def find(self, question: Question) -> Page:
         missing: list[Missing] = []
-        found = readable(events_matching(self.files, self._newest(), question), missing)
+        found = readable(events_matching(self.files, self._in_memory(), question), missing)
         page = page_of(found, question)
         damage = [each for each in missing if isinstance(each, Damage)]
         return page._replace(damage=damage, holes=self._holes(question, page.next))
+
+    def newest(self, most: int) -> Sequence[LoggedEvent]:
+        with self._lock:
+            lines, later = [event.line for event in self._events[-most:]], self._later[:]
+        events = decode_event_lines(lines)
+        while later and len(events) < most:
+            events = [*_read_logged(later.pop()), *events]
+        if len(events) < most:  # then there are too few to make ``find`` slow by decoding them
+            return super().newest(most)
+        return ends_of(events, self._last_n)[-most:]
 
     def scan(
         self, from_s: float | None = None, to_s: float | None = None
     ) -> Iterator[LoggedEvent | Missing]:
         span = Question(from_s=from_s, to_s=to_s)
-        yield from events_matching(self.files, self._newest(), span)
+        yield from events_matching(self.files, self._in_memory(), span)
         yield from self._holes(span)
 
     def payloads(
@@ -552,27 +568,20 @@ class SegmentLog(EventLog):
         Damage is yielded where it is met. A block that is partly in the span counts as a whole.
         """
         span = Question(from_s=from_s, to_s=to_s)
-        yield from payloads_in_span(self.files, self._newest_as_kept(), span)
+        yield from payloads_in_span(self.files, self._in_memory_as_kept(), span)
 
     def events_with_payloads(self, after: int) -> Iterator[EventWithPayload]:
-        yield from events_after(self.files, self._newest_as_kept(), after)
+        yield from events_after(self.files, self._in_memory_as_kept(), after)
 
-    def _newest_as_kept(self) -> list[Recorded]:
+    def _in_memory_as_kept(self) -> list[Recorded]:
         """Return the events in memory, without payloads if segments do not get them either."""
-        newest = self._newest()
+        newest = self._in_memory()
         if self._keeps_payloads:
             return newest
         return [event._replace(payload=None) for event in newest]
 
-    def cuts(self) -> Collection[int]:
-        return {first_n - 1 for first_n, _ in self.files.paths()}
-
-    @property
-    def settled_n(self) -> int:
-        return self._flushed_n
-
     def _holes(self, question: Question, to_n: int | None = None) -> list[Hole]:
-        """Return the gaps in the numbers after ``question.after``, up to ``to_n``.
+        """Return the gaps in the numbers from ``question.after`` to ``to_n``, in its span.
 
         What was dropped as too old is not a gap.
         """
@@ -583,7 +592,7 @@ class SegmentLog(EventLog):
         end = EventRange(last_n + 1, last_n + 1, now_s, now_s)
         return [
             hole
-            for hole in holes_between([before, *ranges_of(self.files, self._newest()), end])
+            for hole in holes_between([before, *ranges_of(self.files, self._in_memory()), end])
             if question.after < hole.last_n
             and (to_n is None or hole.first_n <= to_n)
             and (question.from_s is None or hole.to_s >= question.from_s)
@@ -597,6 +606,7 @@ def _joined(arrays: Sequence[bytes]) -> bytes:
 
 
 def _read_logged(batch: BatchRead) -> list[LoggedEvent]:
+    """Return a batch's events without payloads; none if they cannot be decoded."""
     try:
         return decode_events(batch.events)
     except ValueError:
@@ -604,6 +614,7 @@ def _read_logged(batch: BatchRead) -> list[LoggedEvent]:
 
 
 def _read_events(batch: BatchRead) -> list[Recorded]:
+    """Return a batch's events; none if they cannot be decoded, which is logged."""
     try:
         return batch.read_events()
     except ValueError as error:  # their line's checksum is right: a mistake of ours

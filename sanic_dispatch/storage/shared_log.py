@@ -97,7 +97,7 @@ class SharedLog(SegmentLog):
 
         Raises OSError, also if another process is writing.
         """
-        self._erase_newest(jobs)  # first: the folder may be locked
+        self._erase_in_memory(jobs)  # first: the folder may be locked
         if self._is_foreign or not self.files.folder.is_dir():
             self.snapshots.erase(jobs)
             return
@@ -107,7 +107,7 @@ class SharedLog(SegmentLog):
 
     def _until_n(self) -> int:
         until_s = self._now_s() - MIN_AGE_S
-        return max((event.n for event in self._newest() if event.at_s <= until_s), default=0)
+        return max((event.n for event in self._in_memory() if event.at_s <= until_s), default=0)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -89,7 +89,7 @@ def test_the_newest_after_a_kill(tmp_path: Path) -> None:
 
 def test_the_newest_of_what_a_store_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of its rows no more is decoded."""
-    monkeypatch.setattr(segment_log, "NEWEST_EVENTS", 12)
+    monkeypatch.setattr(segment_log, "DECODED_AT_START", 12)
     filled(tmp_path, 20)
     log = opened(tmp_path)
     lines = [b"[%b]" % b",".join(map(encode_event, events(n, n + 4))) for n in range(26, 50, 5)]

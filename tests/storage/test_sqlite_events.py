@@ -166,7 +166,7 @@ async def test_a_database_of_version_3(tmp_path: Path) -> None:
 
 def test_a_start_keeps_the_newest_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a kill all events are there, of which a start decodes only the newest."""
-    monkeypatch.setattr("sanic_dispatch.storage.segment_log.NEWEST_EVENTS", 3)
+    monkeypatch.setattr("sanic_dispatch.storage.segment_log.DECODED_AT_START", 3)
     file, topic = opened(tmp_path), Topic()
     for number in range(1, 6):
         file.commit(topic.apply(topic.with_events(topic.put(job(number), worker(number)))))
