@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from sanic_dispatch.storage import segment_writer
 from tests.storage.samples import DURABLE, EVERY, FILES, HISTORIES, MIXED, Backend
+from tests.storage.small_segments import BLOCK, SEGMENT
 from tests.support.redis import RedisServer, prefix, shared_server, synced_server
 
 __all__ = ["prefix"]
@@ -26,6 +28,13 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     """A server of the test's own, which keeps its data over a restart."""
     with synced_server(tmp_path / "redis") as server:
         yield server
+
+
+@pytest.fixture
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have small blocks and segments."""
+    monkeypatch.setattr(segment_writer, "BLOCK_EVENTS", BLOCK)
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", SEGMENT)
 
 
 @pytest.fixture(params=EVERY, ids=lambda backend: backend.name)

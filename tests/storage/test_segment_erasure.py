@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.core.job import JobRef
-from sanic_dispatch.storage import segment_writer
 from sanic_dispatch.storage.event_log import Hole, Question
 from sanic_dispatch.storage.event_record import Payload
 from sanic_dispatch.storage.segment_files import rebuild_indexes
-from sanic_dispatch.storage.segment_format import FOLDER, segments_in
+from sanic_dispatch.storage.segment_format import FOLDER
 from sanic_dispatch.storage.segment_index import index_path
 from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.snapshots import SnapshotRef
 from tests.storage.events import events, payloads, records
+from tests.storage.small_segments import opened, segments
 from tests.support.disk_faults import Disk
 from tests.support.leftovers import files_with
 
@@ -23,20 +23,12 @@ LAST_N = 150
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SegmentLog:
+def log(tmp_path: Path, small_segments: None) -> SegmentLog:
     """Four segments of four small blocks, and some events in memory."""
-    monkeypatch.setattr(segment_writer, "BLOCK_EVENTS", 10)
-    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", 40)
     log = opened(tmp_path)
     log.add(records(1, 133))
     log.flush()
     log.add(records(134, LAST_N))
-    return log
-
-
-def opened(folder: Path) -> SegmentLog:
-    log = SegmentLog(folder, now_s=lambda: 1100.0)
-    log.load()
     return log
 
 
@@ -48,10 +40,6 @@ def named(*tickets: int) -> list[JobRef]:
 def others(*tickets: int) -> list[Payload]:
     """All payloads but those of these jobs."""
     return [each for each in payloads(1, LAST_N) if each.ticket not in tickets]
-
-
-def segments(folder: Path) -> list[Path]:
-    return list(segments_in(folder / FOLDER).values())
 
 
 @pytest.mark.parametrize("tickets", [(1,), (2, 3), (3, 26, 29), (30,), tuple(range(1, 9)), (99,)])
