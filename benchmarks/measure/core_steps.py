@@ -216,7 +216,7 @@ def line_of_a_journal() -> Do:
 
 def check() -> Do:
     """Validate a body."""
-    return lambda: strict_json.check(DATA)
+    return lambda: strict_json.parse(DATA)
 
 
 def store() -> Do:

@@ -180,7 +180,7 @@ def _read(json: str | None, file: BinaryIO | None) -> bytes:
 
 def _checked(data: bytes) -> bytes:
     try:
-        strict_json.check(data)
+        strict_json.parse(data)
     except InvalidJson as error:
         raise click.UsageError(printable(str(error))) from error
     return data

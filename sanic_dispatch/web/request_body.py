@@ -40,7 +40,7 @@ async def read_json(request: Call, settings: Settings) -> bytes:
         await _drain(request, settings.max_body_bytes + DRAIN_BYTES)
         raise WrongMediaType
     data = await read_bytes(request, settings.max_body_bytes)
-    strict_json.check(data, settings.max_depth)
+    strict_json.parse(data, settings.max_depth)
     return data
 
 
@@ -51,7 +51,7 @@ async def read_json_if_any(request: Call) -> bytes | None:
         return None
     if not _says_json(request):
         raise WrongMediaType
-    strict_json.check(data, settings_of(request).max_depth)
+    strict_json.parse(data, settings_of(request).max_depth)
     return data
 
 
@@ -73,7 +73,7 @@ async def read_result(request: Call) -> bytes | None:
         return await read_json_if_any(request)
     result = (await _read_form(request)).get("result", "").encode()
     if result:
-        strict_json.check(result, settings_of(request).max_depth)
+        strict_json.parse(result, settings_of(request).max_depth)
     return result or None
 
 
