@@ -55,7 +55,7 @@ def experience_in(log: EventLog) -> Experience:
                     estimator.observe_service(event.at_s - order.since_s)
                 estimator.observe_reports(order.reports, order.since_s, event.at_s)
                 if order.promise is not None:
-                    estimator.observe_outcome(order.promise, event.at_s)
+                    estimator.observe_outcome(order.promise, order.since_s, event.at_s)
     promises = {job: order.promise for job, order in orders.items() if order.promise}
     reports = {job: order.reports for job, order in orders.items() if order.reports}
     return Experience(estimator, promises, reports)

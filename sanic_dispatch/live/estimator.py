@@ -153,7 +153,7 @@ class Estimator:
         self, reports: tuple[Report, ...], began_s: float, finished_s: float
     ) -> None:
         """Learn from the reports of a finished service, unless it was interrupted."""
-        if finished_s - began_s <= self._longest_s:
+        if not self._was_interrupted(began_s, finished_s):
             self.progress.observe(reports, finished_s)
 
     def promise(self, at_s: float, *queues: tuple[Load, int]) -> Promise | None:
@@ -196,17 +196,25 @@ class Estimator:
             self._interrupted_s = -inf
         self._assigned_s = at_s
 
-    def observe_outcome(self, promise: Promise, finished_s: float) -> bool:
-        """Learn from a promise whose order is ready at ``finished_s``; return if it was kept."""
+    def observe_outcome(self, promise: Promise, began_s: float, finished_s: float) -> bool:
+        """Learn from a promise whose order was served between these times; return if it was kept.
+
+        If the order or its service was interrupted, the range learns nothing of it.
+        """
         actual_s, is_kept = promise.actual_s(finished_s), promise.is_kept(finished_s)
         was_early, was_late = actual_s < promise.low_s, actual_s > promise.high_s
         self.made += 1
         self.kept += is_kept
         self._hits.append(is_kept)
-        if promise.at_s > self._interrupted_s:
+        was_in_line = promise.at_s <= self._interrupted_s
+        if not (was_in_line or self._was_interrupted(began_s, finished_s)):
             ratio = actual_s / max(promise.ready_s, 1e-3)
             self._range.update(ratio, was_early=was_early, was_late=was_late)
         return is_kept
+
+    def _was_interrupted(self, began_s: float, finished_s: float) -> bool:
+        """Return whether a service took longer than any service counts."""
+        return finished_s - began_s > self._longest_s
 
     def _promise(self, at_s: float, ready_s: float) -> Promise:
         low, high = self._range.ends

@@ -137,11 +137,11 @@ class Forecast:
     def done(self, order: Order, began_s: float) -> None:
         """Learn from an order that was served from ``began_s`` on."""
         self.learn(order.job, began_s)
-        if order.job.finished_s:
-            if order.reports:
-                self.estimator.observe_reports(order.reports, began_s, order.job.finished_s)
-            if order.promise:
-                self.estimator.observe_outcome(order.promise, order.job.finished_s)
+        finished_s = order.job.finished_s
+        if finished_s and order.reports:
+            self.estimator.observe_reports(order.reports, began_s, finished_s)
+        if finished_s and order.promise:
+            self.estimator.observe_outcome(order.promise, began_s, finished_s)
 
     def learn(self, job: Job, began_s: float) -> None:
         """Add the service time of a finished job, if it is one.

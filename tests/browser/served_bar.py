@@ -190,7 +190,9 @@ class Bar:
         """Record so many promised waiting times, of which so many were kept."""
         estimator = self.service.app.ctx.hub.projection.forecast.estimator
         for n in range(of):
-            estimator.observe_outcome(Promise(0.0, 60.0, 40.0, 90.0), 60.0 if n < kept else 120.0)
+            estimator.observe_outcome(
+                Promise(0.0, 60.0, 40.0, 90.0), 0.0, 60.0 if n < kept else 120.0
+            )
 
     def remembers_an_evening(self, waits_s: Sequence[float]) -> None:
         """Record orders, one by one until ten minutes ago, with these waiting times."""

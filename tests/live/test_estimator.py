@@ -152,7 +152,7 @@ def test_the_hit_rate_is_counted() -> None:
     learnt = Estimator()
     assert learnt.hit_rate is None
     for actual_s in (5.9, 6.0, 16.0, 16.1):
-        learnt.observe_outcome(Promise(100.0, 10.0, 6.0, 16.0), 100.0 + actual_s)
+        learnt.observe_outcome(Promise(100.0, 10.0, 6.0, 16.0), 100.0, 100.0 + actual_s)
     assert (learnt.made, learnt.kept, learnt.hit_rate) == (4, 2, 0.5)
 
 
@@ -161,10 +161,10 @@ def test_an_interruption_does_not_widen_the_range() -> None:
     learnt = estimator(*[60.0] * 10)
     learnt.observe_assignment(0.0)
     for _ in range(MIN_RATIO_SAMPLES):
-        learnt.observe_outcome(Promise(0.0, 60.0, 50.0, 70.0), 60.0)
+        learnt.observe_outcome(Promise(0.0, 60.0, 50.0, 70.0), 0.0, 60.0)
     before, hits = learnt.promise_of_service(0.0), learnt.hits()
     learnt.observe_assignment(3000.0)
-    assert not learnt.observe_outcome(Promise(10.0, 60.0, 50.0, 70.0), 3060.0)
+    assert not learnt.observe_outcome(Promise(10.0, 60.0, 50.0, 70.0), 3000.0, 3060.0)
     assert learnt.promise_of_service(0.0) == before
     assert learnt.hits() == [*hits, False]
 
@@ -176,7 +176,7 @@ def test_orders_of_a_quiet_bar_teach_the_range(gap_s: float) -> None:
     for _ in range(MIN_RATIO_SAMPLES):
         at_s += gap_s
         learnt.observe_assignment(at_s)
-        learnt.observe_outcome(Promise(at_s, 60.0, 50.0, 70.0), at_s + 90.0)
+        learnt.observe_outcome(Promise(at_s, 60.0, 50.0, 70.0), at_s, at_s + 90.0)
     promise = learnt.promise_of_service(0.0)
     assert promise
     assert promise.high_s == pytest.approx(90.0)
@@ -352,6 +352,26 @@ def test_robots_that_were_off_after_a_report_spoil_no_window() -> None:
     for _ in range(6):
         told(16 * 3600.0)
     assert told(60.0) < 3 * before_s
+
+
+def test_robots_that_were_off_spoil_no_range() -> None:
+    """All are done in the morning, before any of them is given another order."""
+    story, projection = busy_story()
+    story.promised = projection.promised
+    for _ in range(2 * MIN_RATIO_SAMPLES):
+        hired(story)
+        story.serve(60.0)
+    evening = [story.submit() for _ in range(8)]
+    for ticket in evening:
+        story.assign(ticket, hired(story))
+        story.confirm(ticket)
+    story.loop.run(16 * 3600.0)
+    for ticket in evening:
+        story.finish(ticket)
+    hired(story)
+    _, end_s = projection.window_of_next(story.now_s) or (0.0, 0.0)
+    assert 0.0 < end_s - story.now_s < 600.0
+    assert projection.forecast.estimator.hits()[-8:] == [False] * 8
 
 
 def test_an_overdue_service_is_late() -> None:
