@@ -36,7 +36,7 @@ export const words = {
     waiting: 'Wartend', assigned: 'Wird gemixt', idle: 'Roboter frei', busy: 'Roboter aktiv',
     longest: 'Längste Wartezeit', hour: 'Ausgegeben', p50: 'Wartezeit (Median)', p90: '90 % warteten kürzer als', kept: 'Zusagen gehalten',
     failed: (n) => `${n} fehlgeschlagen`, doubt: (n) => `${n} unklar`, aside: (n) => `${n} außer Dienst`,
-    perHour: 'letzte Stunde', promises: 'seit dem Start',
+    perHour: 'letzte Stunde', promises: 'zuletzt',
   },
   lastHour: 'Die letzte Stunde',
   p50: 'Wartezeit (Median)',

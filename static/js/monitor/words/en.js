@@ -36,7 +36,7 @@ export const words = {
     waiting: 'Waiting', assigned: 'Being mixed', idle: 'Robots idle', busy: 'Robots busy',
     longest: 'Longest wait', hour: 'Served', p50: 'Median wait', p90: '90 % waited less than', kept: 'Promises kept',
     failed: (n) => `${n} failed`, doubt: (n) => `${n} in doubt`, aside: (n) => `${n} set aside`,
-    perHour: 'in the last hour', promises: 'since the start',
+    perHour: 'in the last hour', promises: 'recently',
   },
   lastHour: 'The last hour',
   p50: 'Median wait',
