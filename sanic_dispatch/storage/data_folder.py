@@ -56,11 +56,9 @@ class DataFolder:
 def make_topic_folder(folder: Path) -> None:
     """Create the folder of a named topic, unless it exists, in the service's data folder.
 
-    Raises DataFolderUnusable, also if that does not exist.
+    Raises DataFolderUnusable, also if that is missing.
     """
-    service = folder.parent.parent
-    if not service.is_dir():
-        raise DataFolderUnusable(service, "does not exist")
+    refuse_missing_folder(folder.parent.parent)
     try:
         for made in (folder.parent, folder):
             if not made.is_dir():

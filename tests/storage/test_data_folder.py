@@ -12,7 +12,7 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, NotAQueue
-from sanic_dispatch.storage.data_folder import DataFolder
+from sanic_dispatch.storage.data_folder import DataFolder, make_topic_folder
 from sanic_dispatch.storage.open_store import open_store
 from sanic_dispatch.storage.store import Stored
 from tests.support.redis import redis_values
@@ -28,8 +28,10 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 def test_not_a_folder(tmp_path: Path) -> None:
     """A file in its place is refused."""
     (tmp_path / "data").touch()
-    with pytest.raises(DataFolderUnusable, match="is no folder"):
+    with pytest.raises(DataFolderUnusable, match="data: is no folder"):
         DataFolder(tmp_path / "data").claim()
+    with pytest.raises(DataFolderUnusable, match="data: is no folder"):
+        make_topic_folder(tmp_path / "data/topics/roof")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
