@@ -31,7 +31,8 @@ from tests.support.paths import DOCS, ROOT
 
 SUBMITTED_AT, SUBMITTED_S = "2024-11-24T01:39:00.500000Z", 1732412340.5
 JOB_ID = "0123456789abcdef0123456789abcdef"
-LOGGED = re.compile(r'(?:_log|get_logger\(\))\.\w+\(\s*"([a-z_]+\.[a-z_]+)"')
+LEVELS = "debug|info|warning|error|exception"
+LOGGED = re.compile(rf'(?:log|get_logger\(\))\.(?:{LEVELS})\(\s*"([a-z_]+[. ][a-z_ ]+)"')
 CALLBACK = "http://127.0.0.1:8298/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
 
 WORKER = Worker(CALLBACK, SUBMITTED_AT, Key("b0bc965b", "a1"), label="Register worker")
