@@ -86,9 +86,11 @@ class HistoryQueries:
 
     def _payloads(self, from_s: float | None, to_s: float | None) -> Iterator[Payload | Missing]:
         """Yield data and results of jobs, but not of forgotten ones."""
-        withheld = self._log.withheld
+        withheld = newest = self._log.withheld
         for found in self._log.payloads(from_s, to_s):
-            withheld |= self._log.withheld  # what is erased by now may have been read before
+            if self._log.withheld is not newest:  # what is erased by now may have been read before
+                newest = self._log.withheld
+                withheld |= newest
             if not (withheld and isinstance(found, Payload) and found.is_of(withheld)):
                 yield found
 
