@@ -1,6 +1,6 @@
 """The suite as a whole: the order of its files, its garbage collector, and hypothesis.
 
-A busy machine may take long to draw an example, which says nothing about how it is drawn.
+A busy machine may take long for an example, which says nothing about what is tested.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONG = ("browser", "crash", "cluster", "runbook", "histories", "cpee")
 
 gc.set_threshold(50_000)
 
-settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
 

@@ -35,7 +35,6 @@ OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=5)
 # ---- values from outside
 
 
-@settings(deadline=None)
 @given(value=VALUES, indent=st.sampled_from([None, 0, 2]), ascii_only=st.booleans())
 def test_all_json_is_accepted(value: Any, indent: int | None, ascii_only: bool) -> None:
     """All JSON is accepted, with any blanks and escapes."""
@@ -112,7 +111,6 @@ def test_wide_is_not_deep() -> None:
     assert parse(b"[" + b"[],{}," * 1000 + b"[]]")
 
 
-@settings(deadline=None)
 @given(value=VALUES, limit=st.integers(0, 6))
 def test_the_depth_of_the_text_is_that_of_the_value(value: Any, limit: int) -> None:
     """The depth counted in the text equals that of the value."""
@@ -168,7 +166,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 @given(
     value=VALUES, ascii_only=st.booleans(), at=st.floats(0, 1),
     pieces=st.lists(st.sampled_from(PIECES), max_size=6), dropped=st.integers(0, 4),
@@ -186,7 +184,6 @@ def test_odd_texts(
 # ---- from files
 
 
-@settings(deadline=None)
 @given(objects=st.lists(OBJECTS, max_size=5), indent=st.sampled_from([None, 0, 3]))
 def test_entries_of_any_array(objects: list[dict[str, Any]], indent: int | None) -> None:
     """Each entry has the values of its object and their raw text, with any blanks."""
@@ -219,7 +216,6 @@ def test_a_key_in_a_text_is_no_key() -> None:
     assert entry.raw("data") == "3"
 
 
-@settings(deadline=None)
 @given(content=st.binary(max_size=40))
 def test_anything_else_is_refused(content: bytes) -> None:
     """Any bytes are an array of objects, or raise InvalidJson."""

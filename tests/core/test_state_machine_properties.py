@@ -273,7 +273,7 @@ def opened_player(policy: Policy) -> Player:
 
 def many(examples: int) -> settings:
     """Run so many examples, without a time limit."""
-    return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    return settings(max_examples=examples, suppress_health_check=list(HealthCheck))
 
 
 # ---- properties

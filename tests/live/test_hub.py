@@ -135,7 +135,7 @@ schedules = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(schedules, st.sampled_from([1, 4, 512]))
 def test_all_screens_end_equal_to_the_server(schedule: list[tuple[str, int]], ring: int) -> None:
     """Clients lag, leave and reconnect at random; in the end each has the server's state."""

@@ -92,7 +92,7 @@ STEPS = (
 
 
 @pytest.mark.parametrize("key", [BOARD, MONITOR], ids=lambda key: key.view)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=80))
 def test_any_switches_end_equal(key: ViewKey, steps: list[str]) -> None:
     """After any switches and expiries, a page ends equal to the servers."""

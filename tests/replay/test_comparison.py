@@ -72,7 +72,7 @@ ONE_SKILL = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bar=ONE_SKILL, seed=st.integers(0, 10**6), more=st.integers(1, 3))
 def test_robots_more_make_nobody_wait_longer(bar: Bar, seed: int, more: int) -> None:
     """In the mean: every order keeps its own service time, whoever makes it."""

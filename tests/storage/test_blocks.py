@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sanic_dispatch.storage.blocks import BLOCK, SEPARATOR, Blocks, SortKey
@@ -20,7 +20,6 @@ def joined(entries: dict[SortKey, bytes]) -> bytes:
     return SEPARATOR.join(entry for _, entry in sorted(entries.items()))
 
 
-@settings(deadline=None)
 @given(start=st.integers(0, 1200), steps=st.lists(EDITS, max_size=6))
 def test_like_a_sorted_list(start: int, steps: list[dict[SortKey, bytes | None]]) -> None:
     """After any edits the entries are joined in the order of their keys."""

@@ -68,7 +68,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @pytest.mark.parametrize("backend", DURABLE, ids=lambda backend: backend.name)
 @given(steps=st.lists(STEP, max_size=12))
 def test_like_a_dictionary(backend: Backend, steps: list[Any]) -> None:

@@ -126,9 +126,7 @@ def test_only_arrays_and_journals(tmp_path: Path) -> None:
         repair(tmp_path / "jobs.json", NOW_S)
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(cut=st.integers(0, 200), length=st.integers(1, 40), junk=st.binary(max_size=8))
 def test_any_damage(path: Path, cut: int, length: int, junk: bytes) -> None:
     """After any damage the file can be read, and each entry is whole in it, or in pieces in the

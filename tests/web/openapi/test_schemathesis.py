@@ -69,7 +69,7 @@ def say_the_seed() -> None:
 
 @schema.parametrize()
 @seed(SEED)
-@settings(max_examples=REQUESTS, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=REQUESTS, suppress_health_check=list(HealthCheck))
 @pytest.mark.timeout(1800 if IS_TORTURE else 120)
 def test_every_operation(case: Case, url: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Status, media type, headers and schema of each answer are documented; no 500."""
