@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import inf, nan
 from typing import NamedTuple
 
@@ -62,13 +63,14 @@ SHIPPED = EstimatorParameters()
 class Load(NamedTuple):
     """The robots at work, and how long their running services will still take, the shortest first.
 
-    ``min_remaining_s`` is 0 while a robot is free.
+    ``earliest_s`` is when an order can begin that the first n robots make, by n - 1: at once while
+    a robot is free.
     """
 
     robots: int
     remaining_s: Sequence[float]
     total_remaining_s: float
-    min_remaining_s: float
+    earliest_s: Sequence[float]
 
 
 class Estimator:
@@ -136,8 +138,9 @@ class Estimator:
     def load(self, robots: int, remaining_s: Iterable[float]) -> Load:
         """Sum up the present robots and what the services that are running will still take."""
         left = sorted(remaining_s)
-        least = left[0] if left and len(left) >= robots else 0.0
-        return Load(robots, left, sum(left), least)
+        of_all = [0.0] * (robots - len(left)) + left
+        begins_s = (rest_s - self._apart_s(sooner) for sooner, rest_s in enumerate(of_all))
+        return Load(robots, left, sum(left), list(accumulate(begins_s, max)))
 
     def add_report(
         self, reports: tuple[Report, ...], percent: float, at_s: float, began_s: float
@@ -224,12 +227,16 @@ class Estimator:
 
     def _start_s(self, load: Load, ahead: int) -> float:
         if ahead <= 0:
-            return load.min_remaining_s
+            return load.earliest_s[0]
         mean_s, robots = self.mean_s, load.robots
         work_s = load.total_remaining_s + ahead * mean_s
         for remaining_s in reversed(load.remaining_s):
             if robots == 1 or remaining_s * robots <= work_s:
                 break
             robots, work_s = robots - 1, work_s - remaining_s  # without the one that takes longer
-        apart_s = mean_s * (robots - 1) / (2 * robots)
-        return max(work_s / robots - apart_s, load.min_remaining_s)
+        # With one order less, fewer robots may have been left: it does not begin after this one.
+        return max(work_s / robots - self._apart_s(robots), load.earliest_s[robots - 1])
+
+    def _apart_s(self, robots: int) -> float:
+        """Return how much sooner than the mean of all of them the first of some robots is free."""
+        return self.mean_s * (robots - 1) / (2 * robots) if robots else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import mean, median
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks.measure.eta import (
@@ -46,10 +46,10 @@ def estimator(*service_s: float) -> Estimator:
 def test_no_number_without_samples_or_robots() -> None:
     """There is no estimate with fewer than five service times, or without robots."""
     for count in range(MIN_SERVICE_SAMPLES):
-        assert estimator(*[60.0] * count).promise(0.0, (Load(1, (), 0.0, 0.0), 0)) is None
+        assert estimator(*[60.0] * count).promise(0.0, (Load(1, (), 0.0, [0.0]), 0)) is None
     learnt = estimator(*[60.0] * MIN_SERVICE_SAMPLES)
-    assert learnt.promise(0.0, (Load(0, (), 0.0, 0.0), 0)) is None
-    assert learnt.promise(0.0, (Load(1, (), 0.0, 0.0), 0)) is not None
+    assert learnt.promise(0.0, (Load(0, (), 0.0, []), 0)) is None
+    assert learnt.promise(0.0, (Load(1, (), 0.0, [0.0]), 0)) is not None
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,7 @@ def test_the_formula(robots: int, elapsed_s: list[float], ahead: int, ready_s: f
 
 
 @given(services, st.lists(st.floats(0.0, 7200.0), max_size=5), st.integers(1, 5))
+@example([0.0, 60.0, 0.0, 984.0, 1.0, 0.0, 60.0, 60.0], [905.0, 0.0, 0.0, 0.0], 4)
 def test_estimates_grow_with_the_place(
     service_s: list[float], elapsed_s: list[float], robots: int
 ) -> None:
