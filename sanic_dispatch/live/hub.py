@@ -288,6 +288,9 @@ class Hub:
 
     def _fold(self, events: Sequence[Event]) -> None:
         self._projection.fold(*events)
+        now_s = self._clock.now_s()
+        if now_s - events[0].at_s > TICK_S:  # late: a page may have seen elsewhere what has expired
+            self._projection.expire(now_s)
         self._keep_matching()
         if self._clients:
             self._changed_order_ids.update((event.job.id, None) for event in events if event.job)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import ujson
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sanic_dispatch.core.events import Event
@@ -85,7 +85,7 @@ STEPS = (
     "finish",
     "cancel",
     "wait",
-    "wait long",
+    "wait_long",
     "receive",
     "switch",
 )
@@ -94,6 +94,7 @@ STEPS = (
 @pytest.mark.parametrize("key", [BOARD, MONITOR], ids=lambda key: key.view)
 @settings(max_examples=80)
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=80))
+@example(["submit", "assign", "finish", "wait_long", "submit", "switch", "switch"])
 def test_any_switches_end_equal(key: ViewKey, steps: list[str]) -> None:
     """After any switches and expiries, a page ends equal to the servers."""
     story = Story()
@@ -109,7 +110,7 @@ def test_any_switches_end_equal(key: ViewKey, steps: list[str]) -> None:
         elif step == "receive":
             there.receive(1)
         elif step.startswith("wait"):
-            story.loop.run(RECENT_S / 3 if step == "wait long" else 0.05)
+            story.loop.run(RECENT_S / 3 if step == "wait_long" else 0.05)
         else:
             happen(story, step)
     there.receive_all()
