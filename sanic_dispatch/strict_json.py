@@ -16,6 +16,7 @@ from math import isinf
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Raw
 
 from sanic_dispatch.errors import InvalidJson
 
@@ -23,6 +24,9 @@ E = TypeVar("E")
 
 MAX_DEPTH = 127
 """The deepest accepted nesting; the original's parser, serde_json, has a limit of 128."""
+
+NOT_JSON = (msgspec.MsgspecError, ValueError, RecursionError)
+"""The errors that msgspec raises for what is not JSON, or not of the type that is expected."""
 
 _GAP = re.compile(r"[ \t\n\r]*")
 _KEY = re.compile(r'[ \t\n\r,]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
@@ -58,6 +62,15 @@ class Entry(NamedTuple):
         raise KeyError(wanted)
 
 
+def is_value(raw: Raw) -> bool:
+    """Return whether a text is strict JSON, at any depth; False also for lone surrogates."""
+    try:
+        _NATIVE.decode(raw)
+    except NOT_JSON:
+        return False
+    return True
+
+
 def parse(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """Parse strict JSON.
 
@@ -66,7 +79,7 @@ def parse(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """
     try:
         value = _NATIVE.decode(raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except NOT_JSON:
         return parse_again(raw, max_depth)
     _check_depth(raw, max_depth)
     return value
@@ -99,8 +112,19 @@ def object_at(text: str, at: int) -> tuple[Entry, int]:
     return Entry(values, text, at, end), end
 
 
+def elements(content: bytes) -> list[Raw]:
+    """Return the text of each element of a JSON array, which is yet to be parsed.
+
+    Raises InvalidJson if it is no array.
+    """
+    try:
+        return _ARRAY.decode(content)
+    except NOT_JSON as error:
+        raise InvalidJson(str(error)) from None
+
+
 def array_entries(content: bytes, entry_at: Callable[[str, int], tuple[E, int]]) -> Iterator[E]:
-    """Yield each object of a JSON array; ``entry_at`` is ``object_at`` or a faster equivalent.
+    """Yield each object of a JSON array; ``entry_at`` is ``object_at`` or an equivalent.
 
     Raises InvalidJson, with the number of entries before and the byte, for any other content.
     """
@@ -121,14 +145,9 @@ def array_entries(content: bytes, entry_at: Callable[[str, int], tuple[E, int]])
 
 def one_object(content: bytes) -> Entry:
     """Parse content that is one object. Raises InvalidJson with the byte of the error."""
-    return one_entry(content, object_at)
-
-
-def one_entry(content: bytes, entry_at: Callable[[str, int], tuple[E, int]]) -> E:
-    """Parse content that is one object by ``object_at`` or a faster equivalent."""
     text = _text(content)
     try:
-        entry, end = entry_at(text, _gap(text, 0))
+        entry, end = object_at(text, _gap(text, 0))
         _check_end(text, end)
     except JSONDecodeError as error:
         raise InvalidJson(f"{error.msg} at byte {byte_at(content, error.pos)}") from None
@@ -230,4 +249,5 @@ def _check_surrogates(raw: bytes, value: Any) -> None:
 
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_bounded_float)
 _NATIVE = msgspec.json.Decoder()
+_ARRAY = msgspec.json.Decoder(list[Raw])
 _SCAN = _DECODER.scan_once  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_existing, fsync_folder, write_all
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
-from sanic_dispatch.storage.entries import ANY_JOB, DecodedEntry
+from sanic_dispatch.storage.entries import ANY_JOB
 from sanic_dispatch.storage.event_record import (
     NEWLINE,
     STAND_IN,
@@ -54,7 +54,7 @@ from sanic_dispatch.storage.record_json import (
     encode_placed_worker,
 )
 from sanic_dispatch.storage.store import Batch
-from sanic_dispatch.strict_json import Entry, array_entries, object_at
+from sanic_dispatch.strict_json import Entry, array_entries, object_at, value_end
 
 sync_data = getattr(os, "fdatasync", os.fsync)
 """Sync a file's content and length (fdatasync; fsync on macOS, which has none)."""
@@ -184,12 +184,13 @@ def _find_part(text: str, at: int) -> tuple[Entry | RecordUpdate | bytes, int]:
         return text[at + len(_EVENTS) : -2].encode(), len(text) - 1
     if not text.startswith(_JOB, at):
         return object_at(text, at)
-    found, end = ANY_JOB.find(text, at + len(_JOB))
+    start = at + len(_JOB)
+    end = value_end(text, start)
     if text[end : end + 1] != "}":
         raise JSONDecodeError("expected }", text, end)
     try:
-        job = found.record if isinstance(found, DecodedEntry) else ANY_JOB.read(found, 0).record
-    except UNREADABLE as error:
+        job = ANY_JOB.read(text[start:end].encode())
+    except (*UNREADABLE, InvalidJson) as error:
         raise JSONDecodeError(describe_error(error), text, at) from error
     return RecordUpdate(Table.JOBS, job.id, job), end + 1
 

@@ -115,7 +115,7 @@ class ArrayFile(WholeFile[Blocks], Generic[R]):
         Raises NotAQueue.
         """
         content = read_synced(self._link, fsync=self._fsync) or EMPTY_ARRAY
-        found = list(read_array(self.path, self._kind, content))
+        found = read_array(self.path, self._kind, content)
         items = [(order_of(each.record), each.stored) for each in found]
         self._content = Blocks.of(sorted(items))
         pieces = self.pieces_of(self._content)
@@ -131,7 +131,7 @@ class ArrayFile(WholeFile[Blocks], Generic[R]):
         content = read_regular(self.path) or EMPTY_ARRAY
         if self._is_on_disk(content) and not self._is_edited:
             return None
-        found = list(read_array(self.path, self._kind, content))
+        found = read_array(self.path, self._kind, content)
         self._on_disk, self._is_edited = [content], True
         return [each.record for each in found], _modified_s(self.path)
 

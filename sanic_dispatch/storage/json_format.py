@@ -65,7 +65,7 @@ def read_ledger(path: Path, *, fsync: bool) -> LedgerRead:
             version,
             journal,
             [decode_fact(name, value) for name, value in entry.values["facts"].items()],
-            list(read_array(path, FINISHED, entry.raw("finished").encode())),
+            read_array(path, FINISHED, entry.raw("finished").encode()),
             _event_of(entry),
         )
     except UNREADABLE as error:

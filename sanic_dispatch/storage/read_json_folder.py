@@ -77,14 +77,13 @@ def read_folder(
     records.facts = {fact.id: fact for fact in ledger.facts}
     records.last_event = ledger.event
     queued = _read_records(folder / JOBS_NAME, QUEUED, fsync=fsync)[0] if jobs else []
-    kept = {found.record.id: found.record for found in ledger.finished}
-    for job in queued:
-        kept.pop(job.id, None)  # a job that is in both files is in the queue
-    records.jobs = {job.id: job for job in queued} | kept
+    records.jobs = {job.id: job for job in queued}
+    for found in ledger.finished:  # a job that is in both files is in the queue
+        records.jobs.setdefault(found.record.id, found.record)
     has_places = False
     if workers:
-        found, has_places = _read_records(folder / WORKERS_NAME, WORKERS, fsync=fsync)
-        records.workers = {worker.id: worker for worker in found}
+        present, has_places = _read_records(folder / WORKERS_NAME, WORKERS, fsync=fsync)
+        records.workers = {worker.id: worker for worker in present}
     left = read_leftover(folder, fsync=fsync)
     if left.unfinished is not None:
         records.apply(left.unfinished.changes)

@@ -48,6 +48,7 @@ from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.tables import Fact, Record, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import (
+    InvalidJson,
     LostOwnership,
     OutcomeUnknown,
     RedisInUse,
@@ -446,7 +447,7 @@ class RedisStore(Store):
             for record_id, stored in _pairs(entries):
                 try:
                     found[record_id.decode()] = decode(record_id.decode(), stored)
-                except UNREADABLE as error:
+                except (*UNREADABLE, InvalidJson) as error:
                     shown = record_id.decode(errors="replace")
                     raise RedisUnusable(
                         self._where, f"{self._keys[table]} {shown}: {describe_error(error)}"
@@ -522,11 +523,9 @@ def encode_record(record: Record) -> bytes:
 
 
 def _decode_job(job_id: str, stored: bytes) -> Job:
-    text = stored.decode()
-    found, end = ANY_JOB.find(text, 0)
-    job = ANY_JOB.read(found, 0).record
-    if end != len(text) or job.id != job_id:
-        raise ValueError("it is not one job of this id")
+    job = ANY_JOB.read(stored)
+    if job.id != job_id:
+        raise ValueError("it is not the job of this id")
     return job
 
 

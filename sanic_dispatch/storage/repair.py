@@ -128,7 +128,7 @@ def _repair(path: Path, given: Path, now_s: float) -> Repaired:
 def _repair_array(path: Path, kind: Kind[Any], now_s: float) -> Repaired:
     content = path.read_bytes()
     try:
-        kept = len(list(read_array(path, kind, content)))
+        kept = len(read_array(path, kind, content))
         return Repaired(kept, 0, None, is_rewritten=False)
     except NotAQueue:
         good, damaged = _separate_entries(content.decode("utf-8", "surrogateescape"), kind)
@@ -159,8 +159,8 @@ def _good_entry(
     """Add the entry at this offset to ``good``, and return its end; None if there is none."""
     try:
         entry, end = object_at(text, at)
-        found = kind.read(entry, 1)
-        found.stored  # noqa: B018 - raises for bytes that are not UTF-8
+        stored = entry.encoded()  # raises for bytes that are not UTF-8
+        found = DecodedEntry(kind.read_any(entry, 1), stored)
     except (*UNREADABLE, JSONDecodeError):
         return None
     return end if good.setdefault(found.record.id, found) is found else None

@@ -45,7 +45,6 @@ from sanic_dispatch.storage.record_json import (
 )
 from sanic_dispatch.storage.segment_log import EventRow, SegmentLog
 from sanic_dispatch.storage.store import Batch, DatabaseCopy, Stored
-from sanic_dispatch.strict_json import one_entry
 
 DATABASE_NAME = "dispatch.sqlite3"
 
@@ -377,7 +376,7 @@ class SqliteFile:
 
     def _record(self, table: str, kind: Kind[R], row_id: str, stored: bytes) -> R:
         try:
-            record = kind.read(one_entry(stored, kind.find), 1).record
+            record = kind.read(stored, 1)
             if record.id != row_id:
                 raise ValueError(f"the record has the id {record.id!r}")
         except (*UNREADABLE, InvalidJson) as error:

@@ -1,8 +1,9 @@
-"""The fast path for a new job's entry gives the same result as the general one."""
+"""The shortcut for a new job's entry gives the same result as the general way."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +13,15 @@ from hypothesis import strategies as st
 
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.worker import Key, Worker
-from sanic_dispatch.errors import InvalidJson
-from sanic_dispatch.storage.entries import QUEUED, DecodedEntry
+from sanic_dispatch.errors import InvalidJson, NotAQueue
+from sanic_dispatch.storage.entries import QUEUED, new_job, read_array
 from sanic_dispatch.storage.record_json import MAX_NUMBER, UNREADABLE, encode_job
-from sanic_dispatch.strict_json import array_entries, object_at, one_entry
+from sanic_dispatch.strict_json import one_object
 
 AT = "2024-11-24T01:39:00.000000Z"
+FIRST = Job("a", 1, b"1", AT, 1)
+SECOND = Job("b", 2, b"{}", AT, 1.5)
+THIRD = Job("c", 3, b'"\\ud800"', AT, 3)
 NEW = encode_job(Job("ab", 7, b'{"drink": "mojito"}', AT, 7))
 
 ANY_JSON = st.recursive(
@@ -27,24 +31,22 @@ ANY_JSON = st.recursive(
 )
 
 
-def read(content: bytes, *, short: bool) -> tuple[float, Job, bytes] | str:
-    """Read one entry, or return None."""
+def read(content: bytes, *, short: bool) -> tuple[float, Job] | str:
+    """Read one entry, with the shortcut or without."""
     try:
-        entry: Any = one_entry(content, QUEUED.find if short else object_at)
-        found = QUEUED.read(entry, 1)
+        job = QUEUED.read(content) if short else QUEUED.read_any(one_object(content), 1)
     except (*UNREADABLE, InvalidJson):
         return "no job"
-    return found.record.place, found.record, found.stored
+    return job.place, job
 
 
 @given(data=ANY_JSON, indent=st.sampled_from([None, 2]), ticket=st.integers(1, 10**15 - 1))
 def test_any_data(data: Any, indent: int | None, ticket: int) -> None:
-    """A new job with any data is read by the fast path, and equals the stored one."""
+    """A new job with any data is read by the shortcut, and equals the stored one."""
     raw = json.dumps(data, indent=indent).encode()
     job = Job("ab", ticket, raw, AT, ticket)
-    entry, _ = QUEUED.find(encode_job(job).decode(), 0)
-    assert isinstance(entry, DecodedEntry)
-    assert read(encode_job(job), short=True) == (ticket, job, encode_job(job))
+    assert new_job(encode_job(job)) == job
+    assert read(encode_job(job), short=False) == (ticket, job)
 
 
 @given(at=st.integers(0, len(NEW)), end=st.integers(0, 3), piece=st.binary(max_size=3))
@@ -69,6 +71,15 @@ def test_damage(at: int, end: int, piece: bytes) -> None:
         (b'"mojito"', b"NaN"),
         (b'"mojito"', b"1e999"),
         (b'"mojito"', b"[" * 100_000),
+        (b'"mojito"', b"[" * 500 + b"]" * 500),
+        (b'"mojito"', b"9" * 5000),
+        (b'"mojito"', b'"\xff"'),
+        (b'"mojito"', b'"\\ud800"'),
+        (b'"ticket":7', b'"ticket":7.0'),
+        (b'"ticket":7', b'"ticket":-7'),
+        (AT.encode(), AT.encode().replace(b"T", b'\\"')),
+        (b'"ab"', b'"a\\"b"'),
+        (b'"ab"', b'"a\x7fb"'),
         (b'"ab"', b'"a\\u0062"'),
         (b'"ab"', b'""'),
         (b'"ab"', '"ä"'.encode()),
@@ -83,11 +94,22 @@ def test_other_forms(old: bytes, new: bytes) -> None:
 
 def test_among_others() -> None:
     """An array can have new jobs and other entries in any spelling."""
-    content = b"[%b , \n%b,%b]" % (NEW, json.dumps(json.loads(NEW)).encode(), NEW)
-    entries = list(array_entries(content, QUEUED.find))
-    assert [isinstance(entry, DecodedEntry) for entry in entries] == [True, False, True]
-    new = [entry.stored for entry in entries if isinstance(entry, DecodedEntry)]
-    assert new == [NEW, NEW]
+    moved = json.dumps(json.loads(encode_job(SECOND)), indent=1).encode()
+    content = b"[%b , \n%b,%b]" % (encode_job(FIRST), moved, encode_job(THIRD))
+    found = read_array(Path("jobs.json"), QUEUED, content)
+    assert [entry.record for entry in found] == [FIRST, SECOND, THIRD]
+    assert found[0].stored == encode_job(FIRST)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"1e999", b'"\xff"', b"[" * 100_000, b"", b"tru", b"1}", b'"\x01"']
+)
+def test_damage_in_an_array(damage: bytes) -> None:
+    """Damage is refused, with its place, whatever is before it."""
+    content = b"[\n%b,\n%b\n]\n" % (encode_job(FIRST), encode_job(SECOND))
+    damaged = content.replace(b"{}", damage)
+    with pytest.raises(NotAQueue, match="at byte"):
+        read_array(Path("jobs.json"), QUEUED, damaged)
 
 
 HOLDS = st.none() | st.builds(
