@@ -92,6 +92,11 @@ class ArrivalLane:
         job: Job = next(iter(self._jobs))
         return place_of(job), job
 
+    def last(self) -> Job:
+        """Return the job that comes after all others."""
+        job: Job = self._jobs[-1]
+        return job
+
     def oldest(self) -> Job:
         oldest: Job = next(iter(self._jobs))
         for job in self._jobs:

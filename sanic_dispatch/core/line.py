@@ -131,8 +131,8 @@ class Line:
                 levels.setdefault(level, []).append(lane)
         for level in sorted(levels):
             lanes = levels[level]
-            if len(lanes) == 1:
-                yield from (job for _, job in lanes[0].ranked())
+            if len(lanes) == 1 and isinstance(lanes[0], ArrivalLane):
+                yield from lanes[0]
             else:
                 ranked = merge(*(lane.ranked() for lane in lanes), key=itemgetter(0))
                 yield from (job for _, job in ranked)
@@ -158,7 +158,7 @@ class Line:
             self.size += len(jobs)
             self._plain.group.size += len(jobs)
             self._all.note(self._plain.group.entry())
-            self._note_newest(max(jobs, key=place_of))
+            self._note_newest(lane.last())
 
     def remove(self, job: Job) -> None:
         """Remove a job, the very record that was added."""

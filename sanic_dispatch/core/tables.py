@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 from sortedcontainers import SortedKeyList
 
 from sanic_dispatch.core.job import FINAL, Hold, Job, Progress, Stage, State, Way
+from sanic_dispatch.core.lanes import ticket_of
 from sanic_dispatch.core.line import BY_ARRIVAL, Line, Ordering
 from sanic_dispatch.core.present_rules import PresentRules
 from sanic_dispatch.core.rules import ANYTHING
@@ -277,11 +278,11 @@ class JobTable:
             if job.state is State.WAITING and not (job.former or job.spent or job.turn):
                 self._jobs[job.id] = job
                 waiting.append(job)
-                self.last_ticket = max(self.last_ticket, job.ticket)
-                self.last_place = max(self.last_place, job.place)
             else:
                 others.append(job)
         self.line.add_all(waiting)
+        self.last_ticket = max([self.last_ticket, *map(ticket_of, waiting)])
+        self.last_place = max([self.last_place, *map(_rank_of, waiting)])
         for job in others:
             self.put(job)
 

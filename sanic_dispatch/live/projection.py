@@ -163,7 +163,8 @@ class Projection:
                     self._orders.add(Order(job, changed_s.get(job.id)))
                 else:
                     self._orders.add_new(job)
-                self._turns.note(job)
+                if job.turn:
+                    self._turns.note(job)
                 waiting.append(job)
             else:
                 held_s = job.hold.since_s if job.hold else job.submitted_s
