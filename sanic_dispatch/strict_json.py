@@ -233,7 +233,7 @@ def _check_depth(raw: bytes, max_depth: int) -> None:
     if raw.count(b"[") + raw.count(b"{") <= max_depth:
         return
     steps = _STRING.sub(b"", raw).translate(_STEPS, _NO_BRACKETS)
-    if max(accumulate(memoryview(steps).cast("b"))) > max_depth:
+    if max(accumulate(memoryview(steps).cast("b")), default=0) > max_depth:
         raise InvalidJson(f"nested deeper than {max_depth}")
 
 

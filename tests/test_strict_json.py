@@ -111,6 +111,13 @@ def test_wide_is_not_deep() -> None:
     assert parse(b"[" + b"[],{}," * 1000 + b"[]]")
 
 
+def test_a_string_of_brackets_is_not_deep() -> None:
+    """Nor do brackets in a string, also where the text has no others."""
+    text = "[{" * MAX_DEPTH
+    for read in (parse, parse_again):
+        assert read(b'"%b"' % text.encode()) == text
+
+
 @given(value=VALUES, limit=st.integers(0, 6))
 def test_the_depth_of_the_text_is_that_of_the_value(value: Any, limit: int) -> None:
     """The depth counted in the text equals that of the value."""
