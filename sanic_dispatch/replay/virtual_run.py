@@ -35,7 +35,7 @@ from sanic_dispatch.replay.recording import (
     RobotEntry,
     seconds_of,
 )
-from sanic_dispatch.replay.scenario import LEASE_S, Scenario
+from sanic_dispatch.replay.scenario import Scenario
 from sanic_dispatch.replay.service_times import ServiceTimes
 
 OnEvents = Callable[[Sequence[Event]], None]
@@ -392,9 +392,7 @@ class VirtualRun:
         held = self._machine.tables.jobs.get(job.id)
         if held is not None and held.hold is not None:
             now_s = seconds_of(self._now.tick)
-            ended_s = now_s - 2 * LEASE_S
-            look = c.LookAtJob(job.id, held.hold, 0, ended_s, lease_ends_s=now_s, is_used=True)
-            self._apply(look)
+            self._apply(c.LookAtJob(job.id, held.hold, 0, now_s, now_s, is_used=True))
 
     def _bring_back_refused(self, robot: _VirtualRobot, worker_id: str) -> None:
         if robot.waiting == worker_id:
