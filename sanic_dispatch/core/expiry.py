@@ -64,9 +64,8 @@ def on_expiry_told(machine: StateMachine, told: c.ExpiryTold) -> None:
         return
     if worker.aside is None or not worker.is_expired:
         return
-    silent_s = (
-        machine.now.monotonic_s - workers_aside.watch_of(machine, worker.id, worker.aside).since_s
-    )
+    since_s = workers_aside.watch_of(machine, worker.id, worker.aside).since_s
+    silent_s = machine.now.monotonic_s - since_s
     again = look._replace(tries=look.tries + 1)
     if told.is_sure or silent_s > machine.policy.worker_patience_s:
         machine.drop(worker.id, EXPIRED)

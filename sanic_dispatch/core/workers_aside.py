@@ -46,8 +46,8 @@ def watch(machine: StateMachine, worker: Worker) -> None:
     if aside is None or aside.cause in FOR_GOOD:
         machine.watched.pop(worker.id, None)
         return
-    watch = machine.watched[worker.id] = watch_of(machine, worker.id, aside)
-    look = c.LookAtWorker(worker.id, aside, 0, watch.since_s)
+    watched = machine.watched[worker.id] = watch_of(machine, worker.id, aside)
+    look = c.LookAtWorker(worker.id, aside, 0, watched.since_s)
     after_s = evidence.growing_s(worker.refusals - 1)
     if aside.may_arrive:
         after_s = max(after_s, evidence.LATE_S)
@@ -150,9 +150,9 @@ def _needs(machine: StateMachine, worker: Worker) -> bool:
 
 def _needs_workers(machine: StateMachine) -> bool:
     """Whether jobs wait for workers that are set aside."""
-    aside = machine.tables.workers.aside
-    return bool(aside and machine.tables.jobs.line.size) and any(
-        _needs(machine, worker) for worker in aside.values()
+    tables = machine.tables
+    return tables.jobs.line.size > 0 and any(
+        _needs(machine, worker) for worker in tables.workers.aside.values()
     )
 
 
@@ -170,12 +170,11 @@ def on_look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
     if look.number != machine.hurries:
         return  # an undo has let another one begin
     machine.is_hurrying = False
-    aside = machine.tables.workers.aside
-    if not aside or not _needs_workers(machine):
+    if not _needs_workers(machine):
         return
     last_probed_s = {
         worker.id: _last_look_s(machine, worker)
-        for worker in aside.values()
+        for worker in machine.tables.workers.aside.values()
         if _needs(machine, worker) and not may_get_one_late(machine, worker)
     }
     due, pause_s = evidence.due_for_probe(last_probed_s, machine.now.monotonic_s)
