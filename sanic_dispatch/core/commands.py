@@ -494,8 +494,8 @@ class LookAtJob(Value, frozen=True):
     """Check on a held job: its lease, its doubt, its use, its instance.
 
     ``looks`` counts the checks before this one. Monotonic seconds: ``since_s`` when this hold
-    began, ``lease_ends_s`` when its lease ends, ``first_look_s`` when its doubt was first looked
-    into. ``is_used``: the worker is known to have used its callback up.
+    began, ``lease_ends_s`` when its lease ends (infinite without one), ``first_look_s`` when its
+    doubt was first looked into. ``is_used``: the worker is known to have used its callback up.
     """
 
     job_id: str

@@ -27,8 +27,8 @@ def on_forwarded(machine: StateMachine, forwarded: c.Forwarded) -> Any:
     command = forwarded.command
     if forwarded.number in numbers:
         job_id = getattr(command, "job_id", None)
-        return None if job_id is None else machine.decide(c.LookUp(job_id))
-    reply = machine.decide(command)
+        return None if job_id is None else machine.handle(c.LookUp(job_id))
+    reply = machine.handle(command)
     numbers.append(forwarded.number)
     machine.tables.put_fact(Fact(name, " ".join(map(str, numbers))))
     return reply

@@ -24,7 +24,7 @@ MAX_JITTER_FACTOR = 1 + e.JITTER
 
 
 def watch(machine: StateMachine, job: Job) -> None:
-    """Schedule the first check of a job whose hold has changed."""
+    """Schedule the first check of a job whose hold has changed; forget the lease with the hold."""
     if job.state is not State.ASSIGNED:
         machine.leases.pop(job.id, None)
     elif job.hold and job.hold.stage is not Stage.UNDER_WAY:

@@ -103,7 +103,7 @@ def _give_same_job(machine: StateMachine, job: Job, worker: Worker) -> Job | Non
     if job.state is State.WAITING and not machine.may_pair:
         machine.tables.put_job(job._replace(former=None))  # it does not have it: it asks again
         return _give_first_job_or_enqueue(machine, worker)
-    given = machine.assign_by_answer(job, worker)
+    given = machine.assign(job, worker, Way.ANSWER)
     machine.drop_replaced(job, worker)
     return given
 
@@ -114,7 +114,7 @@ def _give_first_job_or_enqueue(machine: StateMachine, worker: Worker) -> Job | N
         machine.tables.rules.expect(worker.rule)  # it may be a new one
         job = matching.job_for(machine.tables, worker)
         if job is not None:
-            return machine.assign_by_answer(job, worker)
+            return machine.assign(job, worker, Way.ANSWER)
     check_room(machine)
     machine.enqueue(worker)
     return None

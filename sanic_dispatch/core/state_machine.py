@@ -8,13 +8,18 @@ worker takes, unless the topic is paused or the worker's rule is still being mat
 The outcome of an effect comes back as a command that names its subject (an attempt, a hold, a
 set-aside); if that has changed meanwhile, the command has no effect.
 
-This module has how a job is submitted and handed over, what becomes of that, and the changes of
-jobs and workers that all rules are made of. ``registrations`` has workers that register,
-``connected_workers`` those without a callback, ``job_reports`` and ``progress`` what holders say
-and are asked, ``interventions`` what an operator does, ``held_jobs`` and ``workers_aside`` the
-checks by timers, ``expiry`` the end of registrations, ``external_edits`` the edited files,
-``forgetting`` what is erased, ``webhooks`` who is told of events, and ``push_subscriptions`` which
-phones are told of a job. The table at the end says who handles which command.
+The table at the end of this module has the handler of each command. Most handlers find a job, have
+a pure function of ``lifecycle`` decide its transition, a ``Step``, and apply that by
+``StateMachine.apply_step``: the new record into the tables, an event, and what becomes of the
+worker that had the job. Here are the handlers of submissions and of hand-overs, and the changes
+that all handlers are made of. The others are in a module for each subject:
+
+- ``registrations``: workers that register; ``connected_workers``: those without a callback;
+- ``job_reports`` and ``progress``: what holders say and are asked;
+- ``interventions``: what an operator does; ``external_edits``: the edited files;
+- ``held_jobs`` and ``workers_aside``: checks by timers; ``expiry``: the end of registrations;
+- ``webhooks`` and ``push_subscriptions``: who is told of what;
+- ``forgetting``: what is erased; ``forwarded``: commands that other processes pass on.
 """
 
 from __future__ import annotations
@@ -102,8 +107,9 @@ class StateMachine:
         """The number of the last event."""
         self.policy = policy
         self._is_open = False
+        """Whether jobs are handed out: from ``Recover`` to ``Close``."""
         self.leases: dict[str, tuple[str, float]] = {}
-        """By job id: the worker that has it, and until when (monotonic seconds); not stored."""
+        """By job id: the worker with a lease, and its end (monotonic seconds); not stored."""
         self.watched: dict[str, workers_aside.Watch] = {}
         """By worker set aside that may come back by itself, or is told of its end; not stored."""
         self.sessions: dict[str, str] = {}
@@ -179,7 +185,7 @@ class StateMachine:
         if self.policy.priorities:
             self.tables.jobs.line.advance(now.wall_s)
         try:
-            reply = self.decide(command)
+            reply = self.handle(command)
             self._pair_all()
             self._keep_matching()
             if self.tables.workers.aside:
@@ -196,12 +202,12 @@ class StateMachine:
     def look(self, command: c.LookUp | c.Read) -> Reply:
         """Answer a command that changes nothing, and begin nothing either."""
         try:
-            return self.decide(command)
+            return self.handle(command)
         except DispatchError as error:
             return error.with_traceback(None)
 
-    def decide(self, command: c.Command) -> Reply:
-        """Apply a command as a part of another one. Raises DispatchError."""
+    def handle(self, command: c.Command) -> Reply:
+        """Call a command's handler, also as a part of another command. Raises DispatchError."""
         return _HANDLERS[type(command)](self, command)
 
     def undo(self, changes: Sequence[Undoable], number: int) -> None:
@@ -273,7 +279,7 @@ class StateMachine:
 
     @property
     def may_pair(self) -> bool:
-        """Whether jobs are handed out."""
+        """Whether jobs are handed out: the service is open, and no operator has paused that."""
         return self._is_open and not self.tables.facts.paused
 
     def _keep_matching(self) -> None:
@@ -316,15 +322,12 @@ class StateMachine:
         waited_s = self.now.wall_s - from_rfc3339(worker.registered_at)
         return not 0 <= waited_s < self.policy.probe_after_s
 
-    def assign_by_answer(self, job: Job, worker: Worker) -> Job:
-        """Assign a job, to be written into the answer to the worker's registration.
-
-        The worker does not enter its table for that: only the job's record says who holds it.
-        """
-        return self.assign(job, worker, Way.ANSWER)
-
     def assign(self, job: Job, worker: Worker, way: Way) -> Job:
-        """Assign a job, and with fair turns note with which event its customer was served."""
+        """Assign a job, and with fair turns note with which event its customer was served.
+
+        A worker that gets it in the answer to its registration is not put into the table of
+        workers: only the job's record says who holds it.
+        """
         step = lifecycle.assign(job, worker, way, self.now.wall_s)
         if self.policy.fair_by is not None and job.state is State.WAITING:
             step = step._replace(job=step.job._replace(turn=self.number + 1))
@@ -711,12 +714,14 @@ class StateMachine:
         self._events.append(event)
 
     def find(self, job_id: str) -> Job:
+        """Return a job that waits, is held, or is kept since it finished. Raises UnknownJob."""
         job = self.tables.jobs.get(job_id)
         if job is None:
             raise UnknownJob
         return job
 
     def placed(self, job: Job) -> Placed:
+        """Return a job with its position, as the reply to a command about it."""
         return Placed(job, self.tables.jobs.position_of(job) or None)
 
     def is_of_holder(self, proof: Proof, job: Job) -> bool:
