@@ -13,6 +13,8 @@ KINDS = ("unspecified", "link_local", "multicast", "reserved")
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
+_PROTOCOL_ASSIGNMENTS = IPv4Network("192.0.0.0/24")
+"""Not for the internet, but ``is_global`` of Python before 3.12.4 is true for most of it."""
 _NEVER: tuple[tuple[Network, str], ...] = tuple(
     (ip_network(network), reason)
     for network, reason in (
@@ -56,9 +58,13 @@ def why_never(text: str) -> str | None:
     """
     address = read_address(text)
     hidden = _hidden(ip_address(text))
-    if any(not inner.is_global or _why_by_kind(inner) for inner in hidden):
+    if any(_is_local(inner) or _why_by_kind(inner) for inner in hidden):
         return "an inner address hidden in an outer one"
     return _why_by_kind(address)
+
+
+def _is_local(address: IPv4Address) -> bool:
+    return not address.is_global or address in _PROTOCOL_ASSIGNMENTS
 
 
 def _why_by_kind(address: Address) -> str | None:
