@@ -18,9 +18,9 @@ from typing import Any
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.errors import DataFolderUnusable, NotAQueue
+from sanic_dispatch.errors import NotAQueue
 from sanic_dispatch.storage.cached_json_file import needs_recovery
-from sanic_dispatch.storage.data_folder import INCOMPLETE_BACKUP, LOCK
+from sanic_dispatch.storage.data_folder import INCOMPLETE_BACKUP, LOCK, refuse_missing_folder
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
 from sanic_dispatch.storage.export_import import read_database
 from sanic_dispatch.storage.journal import JournalName, journals_in, read_journal
@@ -83,8 +83,7 @@ class Inspection:
 
 def inspect(folder: Path) -> Inspection:
     """Inspect all files in a folder, of every mode. Raises DataFolderUnusable."""
-    if not folder.is_dir():
-        raise DataFolderUnusable(folder, "is no folder" if folder.exists() else "does not exist")
+    refuse_missing_folder(folder)
     inspection = Inspection(folder, is_in_use(folder))
     inspection.set_aside = sorted(path.name for path in folder.glob("*.damaged-*"))
     if os.path.lexists(folder / INCOMPLETE_BACKUP):

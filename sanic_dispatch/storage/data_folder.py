@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,9 +75,16 @@ def topic_folders(folder: Path) -> dict[str, Path]:
 
 
 def refuse_missing_folder(folder: Path) -> None:
-    """Raise DataFolderUnusable unless there is a folder of this name."""
-    if not folder.is_dir():
-        raise DataFolderUnusable(folder, "is no folder" if folder.exists() else "does not exist")
+    """Raise DataFolderUnusable unless there is a folder of this name.
+
+    Raises OSError if that cannot be seen, where ``Path.is_dir`` is False since Python 3.14.
+    """
+    try:
+        mode = folder.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataFolderUnusable(folder, "does not exist") from None
+    if not stat.S_ISDIR(mode):
+        raise DataFolderUnusable(folder, "is no folder")
 
 
 def refuse_incomplete_backup(folder: Path) -> None:

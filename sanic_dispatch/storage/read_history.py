@@ -9,8 +9,13 @@ from pathlib import Path
 from shutil import copy
 from tempfile import TemporaryDirectory
 
-from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, NoHistory, NotAQueue
-from sanic_dispatch.storage.data_folder import LOCK, DataFolder, refuse_incomplete_backup
+from sanic_dispatch.errors import DataFolderInUse, NoHistory, NotAQueue
+from sanic_dispatch.storage.data_folder import (
+    LOCK,
+    DataFolder,
+    refuse_incomplete_backup,
+    refuse_missing_folder,
+)
 from sanic_dispatch.storage.event_log import EventLog
 from sanic_dispatch.storage.event_record import Recorded, encode_event, recorded_again
 from sanic_dispatch.storage.journal import all_journals_in
@@ -49,8 +54,7 @@ def history_left_alone(path: Path) -> Iterator[EventLog]:
 
     No dispatcher can start on the folder meanwhile. Raises as ``history_of``.
     """
-    if not path.is_dir():
-        raise DataFolderUnusable(path, "does not exist")
+    refuse_missing_folder(path)
     refuse_incomplete_backup(path)
     with _shared_lock(path), TemporaryDirectory(prefix="sanic-dispatch-") as name:
         mirror = Path(name)
