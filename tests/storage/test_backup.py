@@ -399,7 +399,7 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
         full: "is not empty",
         file: "is no folder",
         tmp_path / ("x" * 300): "cannot be created: File name too long",
-        tmp_path / "a\0b": "cannot be created: embedded null byte",
+        tmp_path / "a\0b": "cannot be created: .*embedded null",
         tmp_path / "\ud800": "cannot be created: .* surrogates not allowed",
         Path("/proc/copy"): "cannot be created: No such file or directory",
     }.items():
