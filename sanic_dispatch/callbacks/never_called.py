@@ -14,7 +14,7 @@ KINDS = ("unspecified", "link_local", "multicast", "reserved")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
 _PROTOCOL_ASSIGNMENTS = IPv4Network("192.0.0.0/24")
-"""Not for the internet, but ``is_global`` of Python before 3.12.4 is true for most of it."""
+"""Not for the internet, but ``is_global`` of Python 3.11.7 and 3.12.1 is true for most of it."""
 _NEVER: tuple[tuple[Network, str], ...] = tuple(
     (ip_network(network), reason)
     for network, reason in (
