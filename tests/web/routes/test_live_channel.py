@@ -28,6 +28,7 @@ from sanic_dispatch.live.subscription import OutOfReach, TooManyClients
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.routes import live_channel
 from sanic_dispatch.web.routes.live_channel import live
+from tests.support.clock import START_S
 from tests.support.story import Story, reduced, secret
 from tests.support.valid_frames import every_frame_is_valid
 
@@ -49,6 +50,12 @@ class Bar:
         return self.http.get(f"http://127.0.0.1:{self.port}/state{query}", headers=headers)
 
 
+class StoryClock(SystemClock):
+    """The machine's clock, but with the date of the story."""
+
+    now_s = staticmethod(lambda: START_S)
+
+
 @asynccontextmanager
 async def running_bar(**values: Any) -> AsyncIterator[Bar]:
     app: Sanic[Any, Any] = Sanic(
@@ -60,7 +67,7 @@ async def running_bar(**values: Any) -> AsyncIterator[Bar]:
     app.blueprint(live.copy("live"))
     problems.install(app, lambda *_: None)
     app.ctx.story = Story()
-    app.ctx.hub = Hub(app.ctx.story.bus, SystemClock(), **values)
+    app.ctx.hub = Hub(app.ctx.story.bus, StoryClock(), **values)
     app.ctx.hub.start()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = await app.create_server(sock=sock, return_asyncio_server=True)
