@@ -199,9 +199,11 @@ async def test_a_disconnected_board_says_so(bar: Bar, visitors: Visitors) -> Non
     await bar.robot()
     board = await visitors.blank_television()
     await board.page.clock.install()
-    await board.open()
+    async with board.page.expect_websocket() as opened:
+        await board.open()
     await expect(board.page.locator("body")).to_have_attribute("data-stale", "false")
-    bar.proxy.go_offline()
+    async with (await opened.value).expect_event("close"):
+        bar.proxy.go_offline()
     await board.page.clock.fast_forward(2_000)
     await expect(board.strip).to_have_text("Connection lost. This may be out of date.")
     await bar.order("Ann")
