@@ -126,7 +126,7 @@ class SegmentLog(EventLog):
         self._has_unsynced_name = False
         """Whether a power cut may still bring back a replaced or removed segment."""
         self._flushed_n = 0
-        """The number of the last event in a segment, or of a later one that had no room."""
+        """The number of the last event that is no longer in memory: in a segment, or forgotten."""
         self._last_n = 0
         self._dropped_n = 0
         """The number of the last event that was dropped as too old."""
