@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def judge(run: Simulation) -> list[Violation]:
     """Return the violations of a complete history."""
     history = run.history
+    # An erased job, too, goes to nobody any more: if the answer with it was lost, no robot has it.
     cancelled = {
         run.data_of(job)
         for job in run.truth.jobs.values()
-        if job.state is State.CANCELLED and job.id in run.asked_to_cancel
+        if (job.state is State.CANCELLED and job.id in run.asked_to_cancel) or job.forgotten
     }
     history.cancelled = cancelled
     taken = [each for each in history.deliveries if each.outcome is Outcome.OK]

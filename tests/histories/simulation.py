@@ -234,6 +234,8 @@ class Simulation:
         aside = event.worker.aside if event.worker else None
         if event.worker is not None and aside is not None and aside.cause is Cause.EXPIRED:
             self._expired.add(event.worker.id)
+        elif kind is EventKind.WORKER_REGISTERED and event.worker is not None:
+            self._expired.discard(event.worker.id)  # on the same callback, but as a new one
         if job is None or kind.startswith("worker") or kind is EventKind.JOB_FORGOTTEN:
             return
         self._data[job.id] = job.data
@@ -263,7 +265,7 @@ class Simulation:
             if event.reason != "by hand":
                 self.accuse("ONCE", f"job {job.ticket} was to be cancelled, and waits again")
         is_expired = worker is not None and worker.id in self._expired
-        # An answer is to a new registration on the same callback, which is another one.
+        # An answer is to a new registration on the same callback, which no event tells of.
         is_sent = job.hold is not None and job.hold.way is not Way.ANSWER
         if kind is EventKind.JOB_ASSIGNED and worker is not None and is_expired and is_sent:
             self.accuse("EXPIRED", f"job {job.ticket} went to {worker.id}")
