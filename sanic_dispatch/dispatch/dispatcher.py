@@ -478,7 +478,15 @@ class Dispatcher:
         self._check_attached(connection)
         resume = c.Resume(session, connection, REQUEST_ID.get())
         resumed: Resumed = await self.batches.execute(resume)
-        return resumed
+        if resumed.job is None:
+            return resumed
+        job = self._machine.tables.jobs.held_by(resumed.worker_id)
+        is_lost = job is None or job.id != resumed.job.id  # while the commit was under way
+        return Resumed(lost=resumed.job.id) if is_lost else resumed
+
+    def _if_attached(self, connection: str) -> str:
+        """Return the connection if messages reach it: by no other can a worker wait."""
+        return connection if self.connections.is_attached(connection) else ""
 
     def _check_attached(self, connection: str) -> None:
         if not self.connections.is_attached(connection):

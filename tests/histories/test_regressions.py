@@ -8,9 +8,12 @@ from math import nextafter
 
 from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
 from sanic_dispatch.core import evidence
+from sanic_dispatch.core.connected_workers import Resumed
 from sanic_dispatch.core.job import Hold, Stage, State, Way
+from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.connections import Message, MessageKind
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.memory_log import MemoryEventLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
@@ -103,6 +106,32 @@ async def test_a_durable_submission_is_acknowledged() -> None:
     assert (await submitting).job.data == b'"one"'
     other.cancel()
     stalled.set_result(None)
+
+
+async def test_a_job_that_is_lost_while_its_session_is_resumed() -> None:
+    """Both while the storage stalls; a worker that was not told would wait for it for ever."""
+    store = ScriptedStore()
+    world = await world_on(store)
+    dispatcher, heard = world.dispatcher, list[Message]()
+    for connection in ("1", "2"):
+        dispatcher.connections.attach(connection, heard.append)
+    tablet = Worker("ws:tablet", "2024-11-24T01:39:00Z", session="s")
+    await dispatcher.register_connected(tablet, "1")
+    submitting = asyncio.create_task(world.submit("one"))
+    await settle()
+    [offer] = heard
+    await dispatcher.accept(offer.job_id, Proof(receipt=offer.receipt))
+    stalled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    store.ends = [stalled]
+    other = asyncio.create_task(world.submit("two"))
+    await settle()
+    resuming = asyncio.create_task(dispatcher.resume("s", "2"))
+    putting_back = asyncio.create_task(dispatcher.operator.put_back(offer.job_id, "by hand"))
+    await settle()
+    stalled.set_result(None)
+    assert await resuming == Resumed(lost=offer.job_id)
+    assert [message.kind for message in heard] == [MessageKind.OFFER, MessageKind.REPLACED]
+    await asyncio.gather(submitting, other, putting_back)
 
 
 async def test_a_full_disk_is_not_written_to_without_a_pause() -> None:
