@@ -37,7 +37,7 @@ FOCUS: dict[str, Callable[[Plan], Plan]] = {
     "accept an offer that has lapsed": _with_connected,
     "let an old connection end the new one": _with_connected,
     "apply an answer of an old attempt": lambda plan: replace(
-        _with_connected(plan), polling=1.0, cuts=0.6, broken_answers=0.4, cut_off=0.3
+        plan, connected=0.0, keyless=1.0, broken_answers=0.5, cut_off=0.5, lost=0.3, operator=0.0
     ),
     "put a job back that is to be cancelled": lambda plan: replace(
         _with_connected(plan), operator=0.3
@@ -174,7 +174,7 @@ def let_an_old_connection_end_the_new_one() -> Patch:
 
 @mutant
 def apply_an_answer_of_an_old_attempt() -> Patch:
-    """What became of the answer to a poll counts for the one to the next poll too."""
+    """What became of an answer counts for the next answer with the same job too."""
     answered = StateMachine._answered
 
     def of_any_attempt(self: StateMachine, outcome: Any) -> Job | None:

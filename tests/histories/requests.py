@@ -11,6 +11,7 @@ from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.connections import Message, MessageKind
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from tests.histories.simulation import Life, Simulation
@@ -123,7 +124,7 @@ class Requests:
             return answer
         mishap = dice.randrange(4)
         if mishap == 0:
-            dispatcher.answer_lost(job, began=False)
+            life.spawn(self._tell_later(dispatcher, job))
             raise CutOff
         began = asyncio.sleep(dice.choice((0.0, 0.01, 0.5)))
         try:
@@ -138,6 +139,11 @@ class Requests:
         if mishap == 2:
             raise CutOff
         return answer
+
+    async def _tell_later(self, dispatcher: Dispatcher, job: Job) -> None:
+        """Report that nothing of an answer was written, as another process may after a while."""
+        await asyncio.sleep(self._run.dice.choice((0.0, 0.0, 0.01, 0.5)))
+        dispatcher.answer_lost(job, began=False)
 
     def _shown(self, life: Life, reply: T) -> T:
         """Note that something leaves the process now."""
