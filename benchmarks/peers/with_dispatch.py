@@ -18,7 +18,7 @@ async def work_jobs(name: str) -> None:
     """Be one worker."""
     async for job in Worker(f"http://127.0.0.1:{port()}/", name):
         work(job.data)
-        await job.done()
+        await job.done(wants_next=True)
 
 
 async def work_all() -> None:

@@ -79,18 +79,23 @@ class Accept(Value, frozen=True):
 
 
 class Complete(Value, frozen=True):
-    """Report that the holder has done the job; ``result`` is checked JSON."""
+    """Report that the holder has done the job; ``result`` is checked JSON.
+
+    ``connection``: the worker registers again, as it was, by this websocket; empty: it does not.
+    """
 
     job_id: str
     proof: Proof
     result: bytes | None = None
     request: str = ""
+    connection: str = ""
 
 
 class Fail(Value, frozen=True):
     """Report that the holder cannot do the job; with ``retry`` another worker may try.
 
     ``cancelled``: it has stopped because the job is to be cancelled; of no effect if it is not.
+    ``connection`` as in ``Complete``.
     """
 
     job_id: str
@@ -99,6 +104,7 @@ class Fail(Value, frozen=True):
     retry: bool = False
     cancelled: bool = False
     request: str = ""
+    connection: str = ""
 
 
 class Extend(Value, frozen=True):

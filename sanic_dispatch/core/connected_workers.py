@@ -17,10 +17,12 @@ from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import lifecycle, registrations
 from sanic_dispatch.core.job import Job, State, Way
+from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import (
     AlreadyRegistered,
+    DispatchError,
     NotTheHolder,
     UnknownWorker,
     WorkerHasJob,
@@ -87,6 +89,24 @@ def on_register_connected(machine: StateMachine, command: c.RegisterConnected) -
     elif waiting.session != worker.session:
         tables.put_worker(waiting._replace(session=worker.session))
     return None
+
+
+def register_again(machine: StateMachine, worker: Worker, connection: str) -> bool:
+    """Register a worker as before, by the connection that reaches it; return whether it waits.
+
+    If not, it has to register itself, and then hears why that fails.
+    """
+    if machine.tables.workers.connection_of.get(worker.id) != connection:
+        return False
+    registered_at = to_rfc3339(machine.now.wall_s)
+    again = Worker(
+        worker.id, registered_at, label=worker.label, rule=worker.rule, session=worker.session
+    )
+    try:
+        on_register_connected(machine, c.RegisterConnected(again, connection, machine.request))
+    except DispatchError:
+        return False
+    return True
 
 
 def on_resume(machine: StateMachine, command: c.Resume) -> Resumed:

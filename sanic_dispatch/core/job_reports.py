@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def on_complete(machine: StateMachine, report: c.Complete) -> Placed:
-    """Finish a job. Raises UnknownJob and NotTheHolder."""
-    return _apply_report(
+    """Finish a job, and register its worker again if asked. Raises UnknownJob and NotTheHolder."""
+    return _apply_last_report(
         machine,
         report,
         (State.DONE,),
@@ -29,7 +29,7 @@ def on_complete(machine: StateMachine, report: c.Complete) -> Placed:
 
 
 def on_fail(machine: StateMachine, report: c.Fail) -> Placed:
-    """End a job as failed or cancelled, or take it back. Raises UnknownJob and NotTheHolder."""
+    """End a job as failed or cancelled, or take it back. Raises as ``on_complete``."""
 
     def decide(job: Job, now_s: float) -> Step:
         if report.cancelled and job.cancelling:
@@ -39,7 +39,23 @@ def on_fail(machine: StateMachine, report: c.Fail) -> Placed:
         return lifecycle.fail(job, now_s, report.reason)
 
     reached = (State.FAILED, State.CANCELLED) if report.cancelled else (State.FAILED,)
-    return _apply_report(machine, report, reached, decide)
+    return _apply_last_report(machine, report, reached, decide)
+
+
+def _apply_last_report(
+    machine: StateMachine,
+    report: c.Complete | c.Fail,
+    reached: tuple[State, ...],
+    decide: Decide,
+) -> Placed:
+    """Apply a report that ends what its worker does, and register that again if it asks so."""
+    job = machine.tables.jobs.get(report.job_id)
+    placed = _apply_report(machine, report, reached, decide)
+    hold = job.hold or job.former if job and report.connection else None
+    if hold is None:
+        return placed
+    is_registered = connected_workers.register_again(machine, hold.worker, report.connection)
+    return placed._replace(is_registered=is_registered)
 
 
 def on_extend(machine: StateMachine, report: c.Extend) -> Placed:

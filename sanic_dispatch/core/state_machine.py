@@ -75,12 +75,14 @@ class Now(Value, frozen=True):
 class Placed(Value, frozen=True):
     """A job and its position in the queue; None if it is not waiting.
 
-    In the reply to ``Submit`` None means that a worker is to get the job at once.
+    In the reply to ``Submit`` None means that a worker is to get the job at once. In the reply to a
+    report ``is_registered`` says whether its worker waits again.
     """
 
     job: Job
     position: int | None
     is_new: bool = False
+    is_registered: bool = False
 
 
 Decide = Callable[[Job, float], Step]

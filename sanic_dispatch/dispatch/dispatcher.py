@@ -545,13 +545,18 @@ class Dispatcher:
         if numbers:
             self.batches.report(c.ForgetRun(run, numbers))
 
-    async def complete(self, job_id: str, proof: Proof, result: bytes | None = None) -> Placed:
+    async def complete(
+        self, job_id: str, proof: Proof, result: bytes | None = None, *, connection: str = ""
+    ) -> Placed:
         """Finish a job at its holder's report.
 
-        Raises UnknownJob, NotTheHolder, WrongState and StorageFailed.
+        With the ``connection`` of its websocket the worker registers again, as it was; whether it
+        could is ``is_registered``. Raises UnknownJob, NotTheHolder, WrongState and StorageFailed.
         """
         await self._until_open()
-        return await self._execute_report(c.Complete(job_id, proof, result, REQUEST_ID.get()))
+        reached_by = self._if_attached(connection)
+        complete = c.Complete(job_id, proof, result, REQUEST_ID.get(), reached_by)
+        return await self._execute_report(complete)
 
     async def fail(
         self,
@@ -561,13 +566,15 @@ class Dispatcher:
         *,
         retry: bool = False,
         cancelled: bool = False,
+        connection: str = "",
     ) -> Placed:
         """Fail a job, let another worker try (``retry``), or say that it was ``cancelled``.
 
-        Raises as ``complete``.
+        ``connection`` and errors as ``complete``.
         """
         await self._until_open()
-        fail = c.Fail(job_id, proof, reason, retry, cancelled, REQUEST_ID.get())
+        reached_by = self._if_attached(connection)
+        fail = c.Fail(job_id, proof, reason, retry, cancelled, REQUEST_ID.get(), reached_by)
         return await self._execute_report(fail)
 
     async def report_progress(

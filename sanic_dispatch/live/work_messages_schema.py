@@ -19,6 +19,9 @@ _LISTS: Schema = {
     "additionalProperties": {"type": "array", "minItems": 1, "items": {"type": "string"}},
 }
 _JOB = {"job": _ID, "receipt": _RECEIPT}
+_NEXT: dict[str, Schema] = {
+    "next": {"type": "boolean", "description": "the worker registers again, as it was"}
+}
 
 _OF_WORKERS: dict[str, tuple[str, Schema]] = {
     "register": (
@@ -40,12 +43,13 @@ _OF_WORKERS: dict[str, tuple[str, Schema]] = {
             _JOB, {"percent": {"type": "number", "minimum": 0, "maximum": 100}, "text": _LINE}
         ),
     ),
-    "done": ("The job is done", an_object(_JOB, {"result": {"description": "any JSON"}})),
+    "done": ("The job is done", an_object(_JOB, {"result": {"description": "any JSON"}} | _NEXT)),
     "fail": (
         "The job is not done",
         an_object(
             _JOB,
-            {"reason": _LINE, "retry": {"type": "boolean"}, "cancelled": {"type": "boolean"}},
+            {"reason": _LINE, "retry": {"type": "boolean"}, "cancelled": {"type": "boolean"}}
+            | _NEXT,
         ),
     ),
 }
@@ -77,6 +81,7 @@ _OK = an_object(
         "job": _ID,
         "state": {"type": "string", "enum": [state.value for state in State]},
         "cancel": {"type": "boolean", "description": "whether to stop"},
+        "registered": {"type": "boolean", "description": "whether it waits for the next job"},
         "lease_s": {"oneOf": [{"type": "null"}, _LEASE]},
     },
 )

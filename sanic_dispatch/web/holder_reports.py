@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web.context import Context
-from sanic_dispatch.web.request_body import text_in
+from sanic_dispatch.web.request_body import flag_in, text_in
 
 
 class Failure(NamedTuple):
@@ -20,7 +20,7 @@ class Failure(NamedTuple):
 
 def failure_in(said: dict[str, Any]) -> Failure:
     """Return why a job was not made. Raises InvalidRequest."""
-    return Failure(text_in(said, "reason"), _flag(said, "retry"), _flag(said, "cancelled"))
+    return Failure(text_in(said, "reason"), flag_in(said, "retry"), flag_in(said, "cancelled"))
 
 
 def progress_in(said: dict[str, Any]) -> tuple[float | None, str | None]:
@@ -36,10 +36,3 @@ def progress_in(said: dict[str, Any]) -> tuple[float | None, str | None]:
 def instructions_for(context: Context, job: Job) -> dict[str, Any]:
     """Return what the holder is told: whether to stop, and how long it may be silent."""
     return {"cancel": job.cancelling, "lease_s": context.dispatcher.lease_of_s(job)}
-
-
-def _flag(said: dict[str, Any], name: str) -> bool:
-    flag = said.get(name, False)
-    if not isinstance(flag, bool):
-        raise InvalidRequest(f"{name} is true or false")
-    return flag

@@ -121,6 +121,14 @@ def text_in(values: dict[str, Any], name: str) -> str:
     return text
 
 
+def flag_in(said: dict[str, Any], name: str) -> bool:
+    """Return a member that is true or false, or missing. Raises InvalidRequest."""
+    flag = said.get(name, False)
+    if not isinstance(flag, bool):
+        raise InvalidRequest(f"{name} is true or false")
+    return flag
+
+
 async def read_bytes(request: Call, limit_bytes: int) -> bytes:
     """Return the body. Raises BodyTooLarge if it exceeds the limit."""
     stream = _stream_of(request)

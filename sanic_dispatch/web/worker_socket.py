@@ -21,6 +21,7 @@ from websockets.server import ServerProtocol
 
 from sanic_dispatch.core.connected_workers import RESUME_S, Resumed
 from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.dispatch.connections import Message, MessageKind
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
@@ -40,6 +41,7 @@ from sanic_dispatch.web.calls import ATTACH_AGAIN_S, ask
 from sanic_dispatch.web.context import Context
 from sanic_dispatch.web.holder_reports import failure_in, instructions_for, progress_in
 from sanic_dispatch.web.problems import document_of
+from sanic_dispatch.web.request_body import flag_in
 from sanic_dispatch.web.websocket import Websocket, is_utf8
 from sanic_dispatch.web.worker_messages import MAX_MESSAGE_BYTES
 
@@ -262,21 +264,35 @@ class WorkerSocket(Websocket):
     async def _done(self, fields: dict[str, Any], data: bytes) -> dict[str, Any]:
         job_id, proof = worker_messages.job_in(fields)
         result = worker_messages.result_in(data)
+        connection = self._connection_if_next(fields)
         with noting_refusal(self._context, "complete", job_id, proof):
-            placed = await ask(self._context, Dispatcher.complete, job_id, proof, result)
-        self._is_engaged = False
-        return {"job": job_id, "state": placed.job.state.value}
+            placed = await ask(
+                self._context, Dispatcher.complete, job_id, proof, result, connection=connection
+            )
+        return self._ended(placed, fields)
 
     async def _fail(self, fields: dict[str, Any], _: bytes) -> dict[str, Any]:
         job_id, proof = worker_messages.job_in(fields)
+        connection = self._connection_if_next(fields)
         with noting_refusal(self._context, "fail", job_id, proof):
             failure = failure_in(fields)
             placed = await ask(
                 self._context, Dispatcher.fail, job_id, proof, failure.reason,
-                retry=failure.retry, cancelled=failure.cancelled,
+                retry=failure.retry, cancelled=failure.cancelled, connection=connection,
             )  # fmt: skip
-        self._is_engaged = False
-        return {"job": job_id, "state": placed.job.state.value}
+        return self._ended(placed, fields)
+
+    def _connection_if_next(self, fields: dict[str, Any]) -> str:
+        """Return by which connection the worker is to wait for the next job; empty: it does not."""
+        if not flag_in(fields, "next") or not self.is_open:
+            return ""
+        self._held = []
+        return self._connection
+
+    def _ended(self, placed: Placed, fields: dict[str, Any]) -> dict[str, Any]:
+        self._is_engaged = placed.is_registered
+        ended = {"job": placed.job.id, "state": placed.job.state.value}
+        return ended | {"registered": placed.is_registered} if "next" in fields else ended
 
     # ---- to the worker
 

@@ -14,6 +14,7 @@ import pytest
 from sanic_dispatch.client import Lost, ServiceError, Worker, WorkerJob
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import ShuttingDown
@@ -73,6 +74,13 @@ async def ends(service: Service, job_id: str) -> dict[str, Any]:
     return await service.job(job_id)
 
 
+async def finish_and_go_on(job: WorkerJob) -> None:
+    assert await job.done({"made": job.data}, wants_next=True)
+
+
+EITHER_WAY = pytest.mark.parametrize("finish", [finish, finish_and_go_on])
+
+
 async def waits(service: Service) -> None:
     """Wait until a worker is in the line."""
     await eventually(lambda: _has_workers(service, 1))
@@ -112,10 +120,29 @@ async def test_no_proxy_from_the_environment(service: Service, no_way_out: None)
         assert (await ends(service, job_id))["state"] == "done"
 
 
-async def test_a_job_that_comes_together_with_the_reply_to_the_registration(
-    service: Service,
+async def test_a_loop_that_asks_for_the_next_job_with_its_report(service: Service) -> None:
+    """It registers once, and an offer that it is sent when it stops goes to another worker."""
+    ids = [(await service.submit(number))[2] for number in range(4)]
+    worker = Worker(service.base_url, NAME)
+
+    async def act(job: WorkerJob) -> None:
+        await finish_and_go_on(job)
+        if job.id == ids[2]:
+            worker.stop()
+
+    async with at_work(worker, act) as task:
+        await asyncio.wait_for(task, 10)
+    assert next(worker._channel._numbers) == 1 + 1 + 2 * 3
+    assert [(await service.job(each))["state"] for each in ids] == ["done"] * 3 + ["waiting"]
+    async with at_work(Worker(service.base_url, "tablet-2"), finish):
+        assert (await ends(service, ids[3]))["result"] == {"made": 3}
+
+
+@EITHER_WAY
+async def test_a_job_that_comes_together_with_the_reply_to_the_message_before(
+    service: Service, finish: Callable[[WorkerJob], Awaitable[None]]
 ) -> None:
-    """It registers for the next job all the same."""
+    """It asks for the next job all the same."""
     ids = [(await service.submit(number))[2] for number in range(3)]
     async with FaultyLink(service.app.ctx.settings.port, random.Random(0)) as link:
         link.gathers_s = 0.05
@@ -142,20 +169,50 @@ async def test_a_broken_connection_in_the_middle_of_a_job(service: Service) -> N
     assert not job.is_cancelled
 
 
-@pytest.mark.timeout(10)
-async def test_a_report_at_the_moment_of_a_loss(service: Service) -> None:
+@EITHER_WAY
+@pytest.mark.timeout(20)
+async def test_a_report_at_the_moment_of_a_loss(
+    service: Service, finish: Callable[[WorkerJob], Awaitable[None]]
+) -> None:
     """It is repeated over the next connection, also if the worker has not noticed the loss yet."""
 
     async def act(job: WorkerJob) -> None:
         assert worker._channel._socket
         worker._channel._socket.transport.abort()
         await asyncio.sleep(0)
-        assert await job.done("made")
+        await finish(job)
 
     worker = Worker(service.base_url, NAME)
     async with at_work(worker, act):
-        _, _, job_id = await service.submit("one")
-        assert (await ends(service, job_id))["result"] == "made"
+        for data in ("one", "two"):
+            _, _, job_id = await service.submit(data)
+            assert (await ends(service, job_id))["result"] == {"made": data}
+
+
+@EITHER_WAY
+@pytest.mark.timeout(20)
+async def test_a_report_whose_reply_is_lost(
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    finish: Callable[[WorkerJob], Awaitable[None]],
+) -> None:
+    """It is repeated, and what the worker is offered meanwhile is made."""
+    batches = service.app.ctx.dispatcher.batches
+    async with Proxy(service.app.ctx.settings.port) as proxy:
+
+        def execute(command: c.Command, *more: Any) -> asyncio.Future[Any]:
+            reply = execute_first(command, *more)
+            if isinstance(command, c.Complete) and proxy.count("GET /work") <= 2:
+                reply.add_done_callback(lambda _: proxy.drop_all())
+            return reply
+
+        execute_first = batches.execute
+        monkeypatch.setattr(batches, "execute", execute)
+        ids = [(await service.submit(number))[2] for number in range(4)]
+        async with at_work(Worker(proxy.url, NAME), finish):
+            for number, job_id in enumerate(ids):
+                assert (await ends(service, job_id))["result"] == {"made": number}
+        assert proxy.count("GET /work") == 3
 
 
 async def test_a_cancellation_while_the_connection_is_broken(service: Service) -> None:
@@ -381,7 +438,10 @@ async def test_stopping_while_it_waits(service: Service) -> None:
         assert await _has_workers(service, 0)
 
 
-async def test_stopping_in_the_middle_of_a_job(service: Service) -> None:
+@EITHER_WAY
+async def test_stopping_in_the_middle_of_a_job(
+    service: Service, finish: Callable[[WorkerJob], Awaitable[None]]
+) -> None:
     """It finishes that job, and takes no other."""
     worker = Worker(service.base_url, NAME)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sanic_dispatch.core import commands as c
@@ -9,13 +11,14 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.connected_workers import POLL_AGAIN_S, RESUME_S, Resumed
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof
-from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
+from sanic_dispatch.core.state_machine import Applied, Now, Placed, StateMachine
 from sanic_dispatch.core.topic import CONNECTED_LEASE_S, Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import (
     AlreadyRegistered,
     DispatchError,
     NotTheHolder,
+    QueueFull,
     TooManyRules,
     UnknownWorker,
     WorkerHasJob,
@@ -25,6 +28,7 @@ from tests.support.world import worker
 
 START_S = 1_732_412_340.0
 TABLET, POLLER = "ws:tablet", "poll:shell"
+RULE = "match.drink=gin"
 
 
 class Bar:
@@ -73,6 +77,12 @@ class Bar:
     @property
     def waiting(self) -> list[str]:
         return [each.id for each in self.machine.tables.workers]
+
+
+def _last_report(bar: Bar, ends: type[c.Complete | c.Fail]) -> c.Complete | c.Fail:
+    if ends is c.Fail:
+        return c.Fail("a", bar.proof(), "no ice")
+    return c.Complete("a", bar.proof(), b"1")
 
 
 def connected(name: str, session: str = "") -> Worker:
@@ -208,6 +218,62 @@ def test_an_accepted_job_stays_with_a_worker_that_is_away(bar: Bar) -> None:
     assert bar.job().state is State.WAITING
     for connection in ("3", "4"):  # the first reply may not have left, if a commit failed
         assert bar.apply(c.Resume("s", connection)).reply == Resumed(lost="a")
+
+
+@pytest.mark.parametrize("ends", [c.Complete, c.Fail])
+def test_a_last_report_may_register_its_worker_again(
+    bar: Bar, ends: type[c.Complete | c.Fail]
+) -> None:
+    """As it was, at the end of the line; the next job is offered with the same command."""
+    bar.apply(c.RegisterConnected(connected(TABLET, "s")._replace(label="Left", rule=RULE), "1"))
+    bar.apply(c.Submit("a", b'{"drink":"gin"}'))
+    bar.accept()
+    bar.apply(c.Submit("b", b'{"drink":"rum"}'))
+    report = _last_report(bar, ends)._replace(connection="1")
+
+    placed = bar.apply(report).reply
+
+    assert isinstance(placed, Placed)
+    assert placed.is_registered
+    (again,) = bar.machine.tables.workers
+    assert (again.id, again.label, again.rule, again.session) == (TABLET, "Left", RULE, "s")
+    assert again.registered_s == START_S + bar.at_s
+    repeated = bar.apply(report).reply
+    assert isinstance(repeated, Placed)
+    assert not repeated.is_registered  # it is already
+    assert bar.waiting == [TABLET]
+    bar.apply(c.Submit("c", b'{"drink":"gin"}'))
+    assert [(each.job.id, each.connection) for each in bar.offers] == [("c", "1")]
+
+
+def test_a_worker_that_gives_a_job_back_may_be_offered_it_again(bar: Bar) -> None:
+    """With the command that gave it back, if no other worker is free: it asked for a job."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Submit("a", b"1"))
+    bar.accept()
+    fail = c.Fail("a", bar.proof(), "no ice", retry=True, connection="1")
+    placed = bar.apply(fail).reply
+    assert isinstance(placed, Placed)
+    assert (placed.job.state, placed.position, placed.is_registered) == (State.WAITING, 1, True)
+    assert [(each.job.id, each.job.attempt) for each in bar.offers] == [("a", 2)]
+
+
+def test_a_last_report_registers_nobody_who_cannot_wait(bar: Bar) -> None:
+    """It counts all the same; the worker registers itself, and hears why it cannot."""
+    bar.machine.policy = replace(bar.machine.policy, max_workers=1)
+    bar.register(TABLET, "1")
+    for job_id, connection in (("a", "other"), ("b", "1")):
+        bar.apply(c.Submit(job_id, b"1"))
+        bar.accept(job_id)
+        if connection == "1":
+            bar.register("ws:other", "9")
+        complete = c.Complete(job_id, bar.proof(job_id), connection=connection)
+        placed = bar.apply(complete).reply
+        assert isinstance(placed, Placed)
+        assert (placed.job.state, placed.is_registered) == (State.DONE, False)
+        if connection == "other":
+            bar.register(TABLET, "1")
+    assert isinstance(bar.register(TABLET, "1").reply, QueueFull)
 
 
 def test_a_connection_that_resumes_what_it_has_is_sent_nothing_again(bar: Bar) -> None:

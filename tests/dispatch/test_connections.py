@@ -88,6 +88,26 @@ async def test_a_connection_has_to_be_attached(world: World) -> None:
         await world.dispatcher.resume("s", line.name)
 
 
+async def test_a_last_report_registers_by_an_attached_connection_only(world: World) -> None:
+    """By another one the worker could not be told of its next job."""
+    dispatcher = world.dispatcher
+    for hangs_up in (False, True):
+        line = Line(world, "1")
+        await dispatcher.register_connected(TABLET, line.name)
+        submitting = asyncio.ensure_future(world.submit("mojito"))
+        await world.quiet()
+        (offer,) = line.heard
+        proof = Proof(receipt=offer.receipt)
+        await dispatcher.accept(offer.job_id, proof)
+        await submitting
+        if hangs_up:
+            line.hang_up()
+        done = await dispatcher.complete(offer.job_id, proof, connection=line.name)
+        assert done.is_registered is not hangs_up
+        if done.is_registered:
+            await dispatcher.withdraw(TABLET.id, line.name)
+
+
 async def test_all_connections_are_lost_where_the_topic_is_served_no_more(world: World) -> None:
     """What a connection does later has no effect here."""
     line = Line(world, "1")

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MAKE = ("complete", "complete", "complete twice", "fail", "retry", "extend", "late")
 """How a worker in trouble ends a job."""
 
+ENDS = ("complete", "fail", "retry")
+"""The reports with which a worker at a websocket may ask for its next job."""
+
 
 class Closed(Exception):
     """The connection is gone."""
@@ -315,18 +318,32 @@ class Tablet(ConnectedWorker):
             self._begin(offer._replace(began_s=at_s))
 
     async def _report(self, word: str, job: Handed) -> Any:
-        """Report by the wire; where that is gone connect again, and take the job up."""
+        """Report by the wire; where that is gone connect again, and take the job up.
+
+        A last report may also ask for the next job.
+        """
         if self.wire is None:
             try:
                 await self._connect()
             except Closed:
                 self.wire = None
                 raise NotSent from None
+        wants_next = word in ENDS and self._dice.random() < 0.5
+        began_s, message = self._run.now_s(), f"{word} and next" if wants_next else word
         try:
-            reply, _ = await self._ask(word, (job.job_id, job.receipt))
-        except Closed:
+            reply, _ = await self._ask(message, (job.job_id, job.receipt))
+        except Closed as closed:
             self.wire = None
+            if wants_next:
+                self._note_registration(began_s, closed)
             raise CutOff from None
+        except StorageFailed as failed:
+            if wants_next:
+                self._note_registration(began_s, failed)
+            raise
+        if wants_next and reply.is_registered:
+            self._note_registration(began_s, None)
+            self._has_ignored_one, self.is_waiting = False, True
         return reply
 
     async def _ask(self, word: str, value: Any) -> Any:
@@ -357,7 +374,7 @@ class Tablet(ConnectedWorker):
             body, receipt, began_s = frame.value
             job = handed(body, receipt, began_s)
             self._run.write("offered", self.id, job.job_id)
-            if self.job is None or self.job.job_id != job.job_id:
+            if self.job is None or self.job.receipt != job.receipt:
                 self._offer = job
         elif frame.word == "cancel":
             self._is_to_stop = frame.value

@@ -68,11 +68,13 @@ class Requests:
 
         return await self._ask(handle)
 
-    async def tell(self, life: Life, act: str, job_id: str, proof: Proof) -> Placed:
-        """Report to this life of the dispatcher."""
+    async def tell(
+        self, life: Life, act: str, job_id: str, proof: Proof, connection: str = ""
+    ) -> Placed:
+        """Report to this life of the dispatcher; by a connection the worker registers again."""
         dispatcher = life.dispatcher
         if act == "complete":
-            return await dispatcher.complete(job_id, proof, b'"ok"')
+            return await dispatcher.complete(job_id, proof, b'"ok"', connection=connection)
         if act == "extend":
             return await dispatcher.extend(job_id, proof)
         if act == "progress":
@@ -80,7 +82,8 @@ class Requests:
             return await dispatcher.report_progress(job_id, proof, percent, "shaking")
         if act == "stopped":
             return await dispatcher.fail(job_id, proof, "stopped", cancelled=True)
-        return await dispatcher.fail(job_id, proof, "no ice", retry=act == "retry")
+        is_retry = act == "retry"
+        return await dispatcher.fail(job_id, proof, "no ice", retry=is_retry, connection=connection)
 
     async def operate(self, act: Callable[[Any], Awaitable[T]]) -> T:
         async def handle(life: Life) -> T:

@@ -144,4 +144,6 @@ class Wire:
         job_id, proof = value[0], Proof(receipt=value[1])
         if word == "accept":
             return await dispatcher.accept(job_id, proof)
-        return await self._run.requests.tell(self._life, word, job_id, proof)
+        act, _, wants_next = word.partition(" and ")
+        connection = self.connection if wants_next else ""
+        return await self._run.requests.tell(self._life, act, job_id, proof, connection)

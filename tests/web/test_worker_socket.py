@@ -88,6 +88,35 @@ async def test_a_registration_is_for_one_job(service: Service) -> None:
             await worker.ok(done=report)
 
 
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [({"done": {"result": 1}}, "done"), ({"fail": {"reason": "no ice"}}, "failed")],
+)
+async def test_a_last_report_may_ask_for_the_next_job(
+    service: Service, end: dict[str, dict[str, Any]], state: str
+) -> None:
+    """The worker registers as it was; the reply says whether it waits, and comes before its job."""
+    first, second = await submit(service, {"drink": "gin"}), await submit(service, {"drink": "gin"})
+    ((name, members),) = end.items()
+    async with tablet(service) as worker:
+        await worker.ok(register=TABLET | {"label": "Left", "match": {"drink": ["gin"]}})
+        report = await worker.accepted()
+        assert report["job"] == first
+        error = await worker.error(**{name: report | members | {"next": 1}})
+        assert (error["Error"], error["detail"]) == ("InvalidRequest", "next is true or false")
+        ended = await worker.ok(**{name: report | members | {"next": True}})
+        assert ended == {"job": first, "state": state, "registered": True}
+        assert worker.later == []
+        report = await worker.accepted()
+        assert report["job"] == second
+        last = await worker.ok(**{name: report | members | {"next": True}})
+        assert last["registered"]
+        (waits,) = await service.app.ctx.dispatcher.queries.workers()
+        assert (waits.label, waits.rule) == ("Left", "match.drink=gin")
+        again = await worker.ok(**{name: report | members | {"next": True}})
+        assert again == last | {"registered": False}
+
+
 async def test_rules_are_those_of_a_registration(service: Service) -> None:
     """Lists of values, by member; a bar is a character as any other."""
     async with tablet(service) as worker:
