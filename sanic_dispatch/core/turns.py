@@ -49,14 +49,18 @@ class Turns:
         """The last event of a job that has left the table, and the job's id."""
 
     def note(self, job: Job) -> None:
-        """Note a job's present turn; it has none if no worker has it, or had it to the end."""
-        turn = job.turn if job.worker else 0
+        """Note a job's present turn; it has none if no worker has it, or had it to the end.
+
+        A worker that gets its job again may have come back with another rule.
+        """
+        served = (job.turn, job.worker.rule) if job.turn and job.worker else None
         known = self._noted.get(job.id)
-        if turn == (known[1] if known else 0):
+        if served == ((known[1], known[0].rule) if known else None):
             return  # its data may be forgotten by now
         self.forget(job.id)
-        if turn and job.worker:
-            service = ServedBy(self._line.customer_of(job), job.worker.rule)
+        if served is not None:
+            turn, rule = served
+            service = ServedBy(self._line.customer_of(job), rule)
             self._noted[job.id] = service, turn
             insort(self._events.setdefault(service, []), turn)
             self._update(service)

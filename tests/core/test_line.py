@@ -121,6 +121,26 @@ def test_turns_before_a_move_count_no_more() -> None:
         assert [job.id for job in moved.tables.jobs.line] == expected
 
 
+def test_a_turn_is_that_of_the_robot_as_it_came_last() -> None:
+    """A robot that gets its order again may take others by then; a restart reads the same turns."""
+    machine = StateMachine(Policy(fair_by="/name"))
+    machine.apply(c.Recover("5e" * 32), NOW)
+    machine.apply(c.Submit("ada gin", b'{"name":"ada","drink":"gin"}'), NOW)
+    for url, drink in (("r1", "gin"), ("r2", "beer")):
+        came = robot(url, f"match.drink={drink}")._replace(key=Key("i1", "a1"))
+        given = machine.apply(c.Register(came, lost=url == "r2"), NOW).reply
+        assert isinstance(given, Job)
+    for name in ("ada", "bob"):
+        machine.apply(
+            c.Submit(f"{name} beer", b'{"name":"%b","drink":"beer"}' % name.encode()), NOW
+        )
+    restarted = StateMachine(Policy(fair_by="/name"))
+    restarted.number = machine.number
+    restarted.load([given, *machine.tables.jobs.line], [], [])
+    for each in (machine, restarted):
+        assert [job.id for job in each.tables.jobs.line] == ["bob beer", "ada beer"]
+
+
 def test_a_turn_at_one_robot_is_none_at_another() -> None:
     """While a customer is served by robots that make other drinks, it keeps its turn for this."""
     machine = StateMachine(Policy(fair_by="/name"))
