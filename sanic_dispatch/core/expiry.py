@@ -39,10 +39,9 @@ def on_end_registration(machine: StateMachine, look: c.EndRegistration) -> None:
     if worker is None or worker.registered_at != look.registered_at:
         return
     if not worker.is_expired:
-        is_early = worker.expires_s is not None and machine.now.wall_s < worker.expires_s
         may_get_one = workers_aside.may_get_one_late(machine, worker) or worker.is_awaiting
         may_get_one |= machine.tables.workers.is_held(worker.id)
-        if is_early or may_get_one or worker.is_set_aside_by_operator:
+        if may_get_one or worker.is_set_aside_by_operator:
             machine.effects.append(e.StartTimer(look, evidence.FIRST_INTERVAL_S))
             return
         worker = worker.expired(machine.now.wall_s, EXPIRED)

@@ -82,6 +82,14 @@ def test_a_clock_that_is_set_ahead_gives_up_nobody(queue: Queue) -> None:
         queue.apply(c.Recover(""), TTL_S + 5)
 
 
+def test_a_clock_that_is_set_back_prolongs_no_registration(queue: Queue) -> None:
+    """How long a worker waits is counted by the monotonic clock."""
+    back = Now(START_S + TTL_S - 3600.0, TTL_S)
+    (told,) = queue.machine.apply(queue.end.command, back).effects
+    assert isinstance(told, e.PutExpired)
+    assert queue.is_expired
+
+
 def test_a_worker_that_cannot_be_asked_is_told_a_few_times() -> None:
     """Nothing would ever say that it waits no more."""
     queue = Queue(ROBOT._replace(key=None))
