@@ -20,6 +20,7 @@ import structlog
 
 from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.storage.event_log import MAX_EPOCHS, Epoch, Rest, no_rest, number_before
+from sanic_dispatch.storage.event_record import Recorded
 from sanic_dispatch.storage.segment_log import (
     EPOCHS_NAME,
     FLUSH_EVENTS,
@@ -81,7 +82,7 @@ class SharedLog(SegmentLog):
     def is_due(self) -> bool:
         """Whether there are FLUSH_EVENTS that are old enough."""
         last = self._events[FLUSH_EVENTS - 1 : FLUSH_EVENTS]  # at once: a thread may remove some
-        return bool(last) and last[0].at_s <= self._now_s() - MIN_AGE_S
+        return bool(last) and self._is_old(last[0])
 
     def flush(self, rest: Rest = no_rest) -> None:
         """Move events that are old enough to segments.
@@ -106,8 +107,11 @@ class SharedLog(SegmentLog):
             super().erase(jobs, rest)
 
     def _until_n(self) -> int:
-        until_s = self._now_s() - MIN_AGE_S
-        return max((event.n for event in self._in_memory() if event.at_s <= until_s), default=0)
+        return max((event.n for event in self._in_memory() if self._is_old(event)), default=0)
+
+    def _is_old(self, event: Recorded) -> bool:
+        """Whether an event is MIN_AGE_S old; one that lies ahead is: the clock was set back."""
+        return not 0 <= self._now_s() - event.at_s < MIN_AGE_S
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -157,6 +157,19 @@ async def test_young_events_stay(start: Start, monkeypatch: pytest.MonkeyPatch) 
     assert kept(store) == happened(topic)
 
 
+async def test_a_clock_that_is_set_back_keeps_no_events_in_memory(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events of the time that lies ahead are old: else they, and all later ones, would stay."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    monkeypatch.setattr(store._segments, "_now_s", lambda: 1795489201.5 - 3600.0)
+    await commit(store, topic, *range(1, 2 * EVENTS + 1))
+    assert store._segments.flushed_n >= EVENTS
+    assert store._segments.unflushed < EVENTS
+    assert kept(store) == happened(topic)
+
+
 async def test_an_owner_on_another_machine(start: Start) -> None:
     """It has what is in Redis; the rest is a hole, also after it has moved events itself."""
     store, topic = start(), Topic()
