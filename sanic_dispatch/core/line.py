@@ -247,10 +247,17 @@ class Line:
         return f"value {raw.decode() if len(raw) > MAX_NAME_BYTES else _normal_form(raw)}"
 
     def advance(self, now_s: float) -> bool:
-        """Let jobs rise that have waited for long enough (Unix seconds); return if any did.
+        """Let jobs rise that have waited for long enough (Unix seconds); return if any moved.
 
-        Time never goes back.
+        If the clock was set back by more than a step, all rise anew.
         """
+        step_s = self._ordering.priority_step_s
+        if step_s is not None and now_s < self._now_s - step_s:
+            self._now_s, self._rises = now_s, []
+            for each in list(self):
+                self.remove(each)
+                self.add(each)
+            return self.size > 0
         has_any_risen = False
         self._now_s = max(self._now_s, now_s)
         while self._rises and self._rises[0][0] <= self._now_s:

@@ -91,6 +91,19 @@ def test_a_job_rises_a_level_for_every_step() -> None:
     assert orders == {69.0: "231", 70.0: "123", 500.0: "123"}
 
 
+def test_a_clock_that_was_set_back_takes_back_what_has_risen_by_it() -> None:
+    """A restart would, too; else new jobs would be on the best level until the clock is there."""
+    machine = StateMachine(Policy(priorities=True))
+    machine.apply(c.Recover("5e" * 32), NOW)
+    machine.apply(c.Submit("first", b"1", priority=7), NOW)
+    machine.apply(c.Pause(True, "clock"), Now(START_S + 86_400.0, 1.0))
+    machine.apply(c.Submit("urgent", b"1", priority=0), Now(START_S + 2.0, 2.0))
+    line = machine.tables.jobs.line
+    assert [job.id for job in line] == ["urgent", "first"]
+    machine.apply(c.Submit("later", b"1", priority=0), Now(START_S + 7 * 300.0, 3.0))
+    assert [job.id for job in line] == ["first", "urgent", "later"]
+
+
 def test_an_order_that_comes_back_was_not_served() -> None:
     """Its customer has the same turn as before, and it its own place."""
     machine = StateMachine(Policy(fair_by="/name"))
