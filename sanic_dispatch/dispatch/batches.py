@@ -420,10 +420,33 @@ class Batches:
             self._on_effect(effect)
 
     def _keep(self, entry: _QueuedCommand) -> None:
-        """Apply a command again after COMMIT_RETRY_S, or before the next one that comes."""
+        """Apply a command again after COMMIT_RETRY_S, or before the next one that comes.
+
+        Not if it would change nothing: while the disk is full, connections come and go, and workers
+        repeat their reports.
+        """
+        if self._is_moot(entry.command):
+            return
         self._kept.append(entry)
         if self._retry is None:
             self._retry = self._clock.call_later(COMMIT_RETRY_S, self._apply_kept)
+
+    def _is_moot(self, command: c.Command) -> bool:
+        """Whether a command changes nothing after what is durable, and what is kept so far."""
+        tables, command = self._machine.tables, _unwrapped(command)
+        if isinstance(command, c.Leave):
+            return command.connection not in tables.workers.at_connection
+        if not isinstance(command, c.NoteRefusedReport):
+            return False
+        about = job_id, instance = command.job_id, command.proof.instance
+        is_of_none = not (instance and tables.jobs.of_instance(instance))
+        if is_of_none and tables.jobs.get(job_id) is None:
+            return True
+        kept = (_unwrapped(each.command) for each in self._kept)
+        return any(
+            isinstance(each, c.NoteRefusedReport) and (each.job_id, each.proof.instance) == about
+            for each in kept
+        )
 
     def _apply_kept(self) -> None:
         self._retry = None
@@ -545,6 +568,11 @@ def _known_by_number(command: c.Command) -> c.Command:
     """Return a command so that its repeats have no effect, if another process has forwarded it."""
     origin = ORIGIN.get()
     return command if origin is None else c.Forwarded(command, *origin, command.request)
+
+
+def _unwrapped(command: c.Command) -> c.Command:
+    """Return the command that another process has forwarded, or this one."""
+    return command.command if isinstance(command, c.Forwarded) else command
 
 
 def _applied(entry: _QueuedCommand) -> Applied:

@@ -14,9 +14,11 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.promise import Promise
+from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import GATHER_S, Batches, Promised, without_promises
 from sanic_dispatch.errors import LostOwnership, ShuttingDown, StorageFailed
 from sanic_dispatch.observability.durations import CommitStats
@@ -284,6 +286,43 @@ async def test_a_look_up_after_a_failed_commit_pairs_nothing() -> None:
     await batches.execute(c.Submit("z", b"1"))
     assert store.delivered == ["0"]
     assert EventKind.JOB_ASSIGNED in [event.kind for event in published]
+
+
+async def test_what_workers_repeat_while_the_disk_is_full_is_kept_once() -> None:
+    """Else each request would take longer the longer the disk is full; the first report counts."""
+    batches, published = await opened_batches(store := FullDisk(), on_effect=store.note)
+    robot = worker("c1", "i1")
+    await batches.execute(c.Submit("x", b"1"))
+    await batches.execute(c.Register(robot))
+    batches.report(c.AnswerWritten("x", 1))
+    await settle()
+    store.is_full = True
+    for number in range(100):
+        for job_id in ("x", f"unknown{number}"):
+            proof = Proof(key=robot.key)
+            batches.report(c.NoteRefusedReport(job_id, proof, f"full {number}", f"r{number}"))
+        poller = Worker("poll:shell", to_rfc3339(START_S))
+        with pytest.raises(StorageFailed):
+            await batches.execute(c.RegisterConnected(poller, f"connection{number}"))
+        batches.report(c.Leave(f"connection{number}"))
+        await settle()
+    assert len(batches._kept) <= 1
+    store.is_full = False
+    await batches.execute(c.Submit("y", b"1"))
+    noted = [each.reason for each in published if each.kind is EventKind.JOB_REPORT_REFUSED]
+    assert noted == ["full 0"]
+
+
+async def test_a_connection_that_broke_while_the_disk_was_full_is_gone() -> None:
+    """Its worker had registered before: it is given nothing until it is back."""
+    batches, _ = await opened_batches(store := FullDisk(), on_effect=store.note)
+    tablet = Worker("ws:tablet", to_rfc3339(START_S), session="s")
+    await batches.execute(c.RegisterConnected(tablet, "connection"))
+    batches.report(c.Leave("connection"))
+    await store.fail(batches, c.Submit("x", b"1"))
+    await batches.execute(c.Submit("y", b"1"))
+    placed = await batches.execute(c.LookUp("y"))
+    assert placed.job.state is State.WAITING
 
 
 async def test_a_registration_cancelled_in_the_turn_of_its_reply_loses_no_job() -> None:
