@@ -22,12 +22,11 @@ from sanic_dispatch.storage.entries import QUEUED, WORKERS
 from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
 from sanic_dispatch.storage.event_record import Recorded, recorded
 from sanic_dispatch.storage.file_checksums import FileChecksums, checksum
-from sanic_dispatch.storage.journal import BatchRead, JournalName, journals_in
+from sanic_dispatch.storage.journal import BatchRead, JournalName, RecordUpdate, journals_in
 from sanic_dispatch.storage.json_file_contents import ArrayFile, C, LedgerFile, WholeFile
-from sanic_dispatch.storage.json_file_journal import JsonFileJournal, read_leftover
+from sanic_dispatch.storage.json_file_journal import JsonFileJournal, placed, read_leftover
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
 from sanic_dispatch.storage.read_json_folder import load_log
-from sanic_dispatch.storage.record_json import order_of
 from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.store import Batch, Edit, Stored
 
@@ -270,35 +269,18 @@ def write_unfinished(folder: Path, batch: BatchRead, *, fsync: bool) -> None:
     Raises NotAQueue, or OSError if a file cannot be written.
     """
     ledger, jobs = LedgerFile(folder / DISPATCH_NAME, fsync=fsync), _jobs_file(folder, fsync=fsync)
-    _write(ledger, _changes_to([found.record for found in ledger.load().finished], batch))
-    _write(jobs, _changes_to(jobs.load(), batch))
+    finished = [found.record for found in ledger.load().finished]
+    _write(ledger, _changes_to(finished, batch.changes))
+    _write(jobs, _changes_to(jobs.load(), batch.changes))
     if any(each.table is Table.WORKERS for each in batch.changes):
         workers = _workers_file(folder, fsync=fsync)
         known = workers.load()
-        _write(workers, _placed(known, _changes_to(known, batch)))
+        _write(workers, _changes_to(known, placed(batch.changes, known)))
 
 
-def _changes_to(records: Sequence[Record], batch: BatchRead) -> list[Change]:
+def _changes_to(records: Sequence[Record], updates: Iterable[RecordUpdate]) -> list[Change]:
     before = {record.id: record for record in records}
-    return [Change(table, key, before.get(key), after) for table, key, after in batch.changes]
-
-
-def _placed(known: Sequence[Worker], changes: Sequence[Change]) -> list[Change]:
-    """Return changes in which known workers keep their places and new ones are the last.
-
-    Workers have other places after each start, so those in the journal are of another count.
-    """
-    places = {worker.id: worker.place for worker in known}
-    put = [change.after for change in changes if isinstance(change.after, Worker)]
-    new = sorted((worker for worker in put if worker.id not in places), key=order_of)
-    last = max([0.0, *places.values()])
-    places |= {worker.id: last + at for at, worker in enumerate(new, 1)}
-    return [
-        change._replace(after=change.after._replace(place=places[change.id]))
-        if isinstance(change.after, Worker)
-        else change
-        for change in changes
-    ]
+    return [Change(table, key, before.get(key), after) for table, key, after in updates]
 
 
 def _write(file: WholeFile[C], changes: Sequence[Change]) -> None:

@@ -19,11 +19,13 @@ another one begins, and one is removed when its events are in segments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from sanic_dispatch.core.tables import Change
+from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.atomic_file import fsync_folder
 from sanic_dispatch.storage.event_record import Recorded
@@ -32,12 +34,14 @@ from sanic_dispatch.storage.journal import (
     Journal,
     JournalName,
     JournalRead,
+    RecordUpdate,
     encode_batch,
     journal_path,
     journals_in,
     read_journals,
     truncate_torn,
 )
+from sanic_dispatch.storage.record_json import order_of
 from sanic_dispatch.storage.segment_log import FLUSH_EVENTS
 from sanic_dispatch.storage.store import Batch
 
@@ -115,7 +119,7 @@ class JsonFileJournal:
             journal = self._open()
         except OSError as error:
             raise StorageFailed(f"the change could not be written: {error}") from error
-        journal.append(encode_batch(batch, events))
+        journal.append(encode_batch(_with_moves(batch), events))
         self._pending = batch.number
         self._events += len(events)
         if events:
@@ -177,6 +181,47 @@ class JsonFileJournal:
             self._current.close()
             self._closed.append((self._current.path, self._last_n))
             self._current = None
+
+
+def placed(changes: Sequence[RecordUpdate], known: Iterable[Worker]) -> list[RecordUpdate]:
+    """Return changes in which known workers keep their places, and new ones are the last.
+
+    Workers have other places after each start, so those in the journal are of another count.
+    """
+    gone = {change.id for change in changes if change.after is None}
+    before = {worker.id: worker.place for worker in known}
+    places = {each: place for each, place in before.items() if each not in gone}
+    put = [change.after for change in changes if isinstance(change.after, Worker)]
+    new = sorted((worker for worker in put if worker.id not in places), key=order_of)
+    last = max([0.0, *before.values()])
+    places |= {worker.id: last + at for at, worker in enumerate(new, 1)}
+    return [
+        change._replace(after=change.after._replace(place=places[change.id]))
+        if isinstance(change.after, Worker)
+        else change
+        for change in changes
+    ]
+
+
+def _with_moves(batch: Batch) -> Batch:
+    """Return a batch in which workers that have come to the end of the queue are gone first.
+
+    That is for ``placed``, which cannot compare places, where one of them was there before: it has
+    left the queue, and is back.
+    """
+    last = [change for change in batch.changes if _is_at_the_end(change)]
+    if not any(change.before for change in last):
+        return batch
+    gone = [change._replace(after=None) for change in last]
+    return batch._replace(changes=[*gone, *batch.changes])
+
+
+def _is_at_the_end(change: Change) -> bool:
+    """Return whether a worker is new, or has another place than before."""
+    before, after = change.before, change.after
+    if not isinstance(after, Worker):
+        return False
+    return not isinstance(before, Worker) or before.place != after.place
 
 
 def _mark_of(number: int) -> bytes:

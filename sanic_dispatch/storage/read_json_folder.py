@@ -17,7 +17,7 @@ from sanic_dispatch.storage.journal import (
     journals_in,
     read_journals,
 )
-from sanic_dispatch.storage.json_file_journal import Leftover, read_leftover
+from sanic_dispatch.storage.json_file_journal import Leftover, placed, read_leftover
 from sanic_dispatch.storage.json_format import (
     DISPATCH_NAME,
     JOBS_NAME,
@@ -86,7 +86,7 @@ def read_folder(
         records.workers = {worker.id: worker for worker in present}
     left = read_leftover(folder, fsync=fsync)
     if left.unfinished is not None:
-        records.apply(left.unfinished.changes)
+        records.apply(placed(left.unfinished.changes, records.workers.values()))
     for journal in replayed:
         for batch in journal.batches:
             records.apply(batch.changes)

@@ -15,6 +15,7 @@ from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
 from sanic_dispatch.storage.journal import JournalName, journals_in
 from sanic_dispatch.storage.json_file import JsonFiles
+from sanic_dispatch.storage.json_file_contents import WholeFile
 from sanic_dispatch.storage.json_file_journal import JsonFileJournal, Leftover
 from sanic_dispatch.storage.read_history import history_of
 from sanic_dispatch.storage.read_json_folder import read_folder
@@ -74,6 +75,7 @@ def every_change(topic: Topic) -> dict[str, Callable[[], Batch]]:
         "finish": lambda: topic.put(done(held(job(2), worker(8)), 11.0), worker(10)),
         "put back": lambda: topic.put(free(job(6)), worker(3)),
         "remove": lambda: topic.remove(job(7), job(4), worker(2)),
+        "register again": lambda: topic.put(worker(1)._replace(place=50.0), worker(51)),
     }
 
 
@@ -115,6 +117,24 @@ def killed_at_every_call(folder: Path, act: str) -> int:
 def test_a_kill_at_every_call(act: str, tmp_path: Path) -> None:
     """A batch is there as a whole, with its events, or not at all."""
     assert killed_at_every_call(tmp_path, act) > 6
+
+
+def test_a_worker_keeps_its_place_in_what_a_kill_has_left(tmp_path: Path) -> None:
+    """The places in the journal and those in the file count from different numbers."""
+    files, topic = started(tmp_path)[0], Topic()
+    files.commit(topic.apply(topic.put(*map(worker, (5, 6, 7)))))
+    batch = topic.put(worker(5).refused("503", 5.0, ""), worker(8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WholeFile, "save", killed)
+        with pytest.raises(Killed):
+            files.commit(batch)
+    topic.apply(batch)
+    read = in_order(read_folder(tmp_path).stored())
+    assert read == started(tmp_path)[1] == topic.stored()
+
+
+def killed(*_: object) -> None:
+    raise Killed
 
 
 def writes_nothing_again(patch: pytest.MonkeyPatch) -> None:
