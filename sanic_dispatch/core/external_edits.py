@@ -53,7 +53,7 @@ def on_replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
     for worker in [worker for worker in workers if worker.id not in there]:
         if not workers.is_held(worker.id):
             machine.drop(worker.id, EDITED)
-    last = -inf
+    last, taken = -inf, {worker.place for worker in workers if workers.is_held(worker.id)}
     for read in edit.workers:
         before = workers.get(read.id)
         if before is not None and workers.is_held(read.id):
@@ -63,6 +63,8 @@ def on_replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
             continue
         place = before.place if before else workers.last_place + 1
         last = place if place > last else nextafter(last, inf)
+        while last in taken:
+            last = nextafter(last, inf)
         worker = read._replace(place=last)
         if before != worker:
             kind = EventKind.WORKER_CAME_BACK if before else EventKind.WORKER_REGISTERED

@@ -8,6 +8,7 @@ from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Worker
 from tests.support.machine_state import NOW, state_of
 from tests.support.world import worker
 
@@ -85,3 +86,24 @@ def test_an_edit_of_an_older_copy_brings_no_used_callback_back(machine: StateMac
     machine.apply(c.DeliveryAccepted("a", 1), NOW)
     machine.apply(c.ReplaceWorkers([*older, worker("c2", "i2")], NOW.wall_s), NOW)
     assert [each.id for each in machine.tables.workers] == [worker("c2", "i2").id]
+
+
+def test_edits_give_no_worker_the_place_of_one_that_has_a_job(machine: StateMachine) -> None:
+    """Of two with one place the file would have another order than the queue."""
+    a, x, b = (worker(name) for name in ("a", "x", "b"))
+    for each in (a, x, b):
+        machine.apply(c.Register(each), NOW)
+
+    def edit(*order: Worker) -> None:
+        there = {each.id: each for each in machine.tables.workers}
+        machine.apply(c.ReplaceWorkers([there[each.id] for each in order], NOW.wall_s), NOW)
+
+    edit(x, b, a)
+    for other in (x, b):
+        machine.apply(c.SetAside(other.id, "a break"), NOW)
+    machine.apply(c.Submit("job", b"1"), NOW)
+    assert machine.tables.workers.is_held(a.id)
+    edit(b, x, a)
+    workers = list(machine.tables.workers)
+    assert [each.id for each in workers] == [b.id, a.id, x.id]
+    assert len({each.place for each in workers}) == 3
