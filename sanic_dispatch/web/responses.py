@@ -69,6 +69,14 @@ def sign(response: BaseHTTPResponse, app: Sanic[Any, Any]) -> None:
         response.headers["X-Request-ID"] = request_id
 
 
+def relative_to(path: str, address: str) -> str:
+    """Return an address beside that of a request, also if its path ends with a slash.
+
+    Sanic takes either, and a client resolves what is relative against the one that it used.
+    """
+    return f"../{address}" if path.endswith("/") else address
+
+
 def json_answer(
     value: Any,
     status: int = 200,

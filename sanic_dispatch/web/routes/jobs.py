@@ -22,7 +22,7 @@ from sanic_dispatch.web.openapi.operations import CANCEL, LOOK_UP, SUBMIT
 from sanic_dispatch.web.priority import priority_of
 from sanic_dispatch.web.problems import problem_of
 from sanic_dispatch.web.request_body import read_json
-from sanic_dispatch.web.responses import NOSNIFF, Response, json_answer
+from sanic_dispatch.web.responses import NOSNIFF, Response, json_answer, relative_to
 
 jobs = Blueprint("jobs")
 
@@ -50,7 +50,7 @@ async def submit(request: Call) -> HTTPResponse:
             placed = await ask(context, Dispatcher.submit, data, key, new_id, priority)
     except QueueFull as full:
         return problem_of(full, eta=_rounded(await ask(context, eta_of_next)))
-    return _submitted(placed, headers)
+    return _submitted(request, placed, headers)
 
 
 @jobs.get("/jobs/<job_id:str>")
@@ -123,8 +123,8 @@ def _longer(request: Call, wait_s: float) -> AbstractContextManager[None]:
     return answering_within(request, request.protocol.response_timeout + wait_s)
 
 
-def _submitted(placed: Placed, headers: Mapping[str, str]) -> HTTPResponse:
-    headers = {"Location": f"jobs/{placed.job.id}", **headers}
+def _submitted(request: Call, placed: Placed, headers: Mapping[str, str]) -> HTTPResponse:
+    headers = {"Location": relative_to(request.path, f"jobs/{placed.job.id}"), **headers}
     if placed.position is None:
         return Response('"Assigned"', 200, headers, "application/json")
     body = f'{{"Queued":{{"position":{placed.position}}}}}'

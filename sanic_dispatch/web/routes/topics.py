@@ -15,7 +15,7 @@ from sanic_dispatch.web.calls import ask, is_paused
 from sanic_dispatch.web.context import TOPICS_PATH, Context, context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import OPENED_TOPICS, TOPICS
-from sanic_dispatch.web.responses import GET_AND_HEAD, json_answer
+from sanic_dispatch.web.responses import GET_AND_HEAD, json_answer, relative_to
 
 topics = Blueprint("topics")
 opened_topics = Blueprint("opened_topics", url_prefix="/operator")
@@ -41,7 +41,7 @@ async def list_opened_topics(request: Request) -> HTTPResponse:
     A token of the service opens every topic, one of a topic only that.
     """
     auth.check(request, auth.OPERATOR)
-    home = "../../../" if context_of(request).settings.topic else "../"
+    home = relative_to(request.path, "../../../" if context_of(request).settings.topic else "../")
     found = [each for each in _topics(request) if each.access.may_monitor(request)]
     return json_answer({"topics": [_fields(each) | {"url": home + _path(each)} for each in found]})
 

@@ -7,6 +7,7 @@ from io import BytesIO
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.support.server import Service, running_service
 
@@ -37,6 +38,16 @@ async def test_without_workers_it_waits(service: Service) -> None:
             assert await response.read() == b'{"Queued":{"position":%d}}' % position
             assert response.content_type == "application/json"
             assert response.headers["Location"].startswith("jobs/")
+
+
+async def test_the_location_leads_to_the_job(service: Service) -> None:
+    """Also from a path with a slash at its end, which the original's clients may use."""
+    for path in ("submit-job", "submit-job/"):
+        async with service.http.post(service.base_url + path, json={}) as response:
+            assert response.status == 202
+            location = response.url.join(URL(response.headers["Location"]))
+        async with service.http.get(location) as response:
+            assert response.status == 200
 
 
 @pytest.mark.parametrize(
