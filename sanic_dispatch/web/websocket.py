@@ -28,6 +28,7 @@ from sanic_dispatch.live.connection import MAX_BUFFERED_BYTES, has_room
 from sanic_dispatch.live.frames import Frame
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.subscription import Client
+from sanic_dispatch.observability.request_id import REQUEST_ID
 
 MESSAGE_BYTES = 1024
 """The largest message that is read; any message is answered by closing."""
@@ -209,12 +210,13 @@ def handshake(request: Request, max_bytes: int = MESSAGE_BYTES) -> tuple[ServerP
 
 
 def take_over(request: Request, answer: Response, successor: asyncio.Protocol) -> None:
-    """Send the answer, and replace Sanic by another protocol.
+    """Send the answer, with X-Request-ID, and replace Sanic by another protocol.
 
     Sanic's task ends at its next await.
     """
     transport = cast(asyncio.Transport, request.transport)
     protocol = cast(Any, transport.get_protocol())
+    answer.headers["X-Request-ID"] = REQUEST_ID.get()
     transport.write(answer.serialize())
     transport.set_protocol(successor)
     successor.connection_made(transport)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
 
 from sanic_dispatch.cli.job_history import line_of
 from sanic_dispatch.config.settings import LogFormat, LogLevel, Mode
@@ -74,6 +75,16 @@ async def test_well_formed_ids_are_kept(given: str) -> None:
         service.http.get(service.base_url + "health", headers={"X-Request-ID": given}) as answer,
     ):
         assert answer.headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("path", ["live", "work"])
+async def test_the_answer_to_a_handshake_repeats_the_id(path: str) -> None:
+    """The 101 of a websocket has its request's X-Request-ID."""
+    async with running_service() as service:
+        url = f"{service.base_url}{path}".replace("http", "ws")
+        async with connect(url, additional_headers={"X-Request-ID": "page-7"}) as websocket:
+            assert websocket.response is not None
+            assert websocket.response.headers["X-Request-ID"] == "page-7"
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "ü", "<script>", "a\tb"])
