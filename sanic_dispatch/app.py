@@ -40,7 +40,7 @@ from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.enum_lookup import use_plain_lookup
-from sanic_dispatch.errors import StorageFailed
+from sanic_dispatch.errors import StartError, StorageFailed
 from sanic_dispatch.garbage_collection import collect_seldom, no_collection
 from sanic_dispatch.history.experience import experience_in
 from sanic_dispatch.history.history_queries import HistoryQueries
@@ -164,10 +164,16 @@ async def _serve_until(
 ) -> None:
     log, clock = structlog.get_logger(), SystemClock()
     async with AsyncExitStack() as stack:
-        with no_collection():
-            await stack.enter_async_context(service)
-            collect_seldom()
-            use_plain_lookup()
+        try:
+            with no_collection():
+                await stack.enter_async_context(service)
+                collect_seldom()
+                use_plain_lookup()
+        except StartError as error:
+            if not (stop.is_asked or (process is not None and process.is_to_stop())):
+                raise
+            log.info("dispatch.stopped", reason=str(error))
+            return
         if process is not None:
             process.report_ready()
         await stop.wait(process.lifeline if process else None)

@@ -51,6 +51,10 @@ class ServerProcess(NamedTuple):
         with suppress(OSError):
             os.write(self.ready, b"1")
 
+    def is_to_stop(self) -> bool:
+        """Return whether the lifeline is at its end."""
+        return bool(select.select([self.lifeline], [], [], 0)[0])
+
 
 def fork_processes(count: int, grace_s: float) -> ServerProcess | None:
     """Fork processes; return in each of them, and None in the parent once all have ended.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -164,6 +165,29 @@ async def test_a_signal_in_the_first_moment_counts(tmp_path: Path, number: signa
             assert await server.ended() == 0
         finally:
             server.kill()
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one", "several"])
+async def test_a_signal_while_the_start_waits_for_redis(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """The exit code is 0 also where Redis never answers, and the log says what it waited for."""
+    with socket.create_server(("127.0.0.1", 0)) as redis:
+        redis.setblocking(False)
+        url = f"redis://127.0.0.1:{redis.getsockname()[1]}"
+        server = Server(tmp_path, Mode.REDIS, "--redis-url", url, *options)
+        server.spawn()
+        try:
+            async with asyncio.timeout(30):
+                connection, _ = await asyncio.get_running_loop().sock_accept(redis)
+            with connection:
+                server.signal(signal.SIGTERM)
+                assert await server.ended() == 0
+        finally:
+            server.kill()
+    (line,) = server.lines()
+    assert line["event"] == "dispatch.stopped"
+    assert url in line["reason"]
 
 
 async def test_clients_that_never_close_do_not_delay_the_stop(tmp_path: Path) -> None:
