@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -146,9 +145,8 @@ def _read(file: BinaryIO) -> Any:
 
 def _print_all(lines: Iterable[bytes]) -> None:
     """Write the lines; a reader may stop early, since the last line marks a complete export."""
-    with suppress(BrokenPipeError):
-        sys.stdout.buffer.writelines(lines)
-        sys.stdout.buffer.flush()
+    sys.stdout.buffer.writelines(lines)
+    sys.stdout.buffer.flush()
 
 
 def _shown(lines: Iterable[bytes], what: str, count: int) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -121,8 +121,7 @@ def events(follow: bool, as_json: bool, **options: Any) -> None:
                 show(page["events"])
         return remote.DONE
 
-    with suppress(BrokenPipeError):
-        remote.run(run())
+    remote.run(run())
 
 
 _STATS: list[click.Parameter] = [
@@ -217,8 +216,7 @@ def export_log(
                 await _write(client.all_events(**{"from": begin, "to": span[1]}), writer, *span)
         return remote.DONE
 
-    with suppress(BrokenPipeError):
-        remote.run(run())
+    remote.run(run())
 
 
 # ---- pages of events

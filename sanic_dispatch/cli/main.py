@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from errno import EPIPE
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -57,7 +60,15 @@ interface at /docs, its state at /ready, and metrics at /metrics.
 
 
 class Commands(click.Group):
-    """All commands; prints an error that a user can mend as one line instead of a traceback."""
+    """All commands; prints an error that a user can mend as one line instead of a traceback.
+
+    A command whose output nobody reads any more, as before ``| head``, ends quietly with 0.
+    """
+
+    def make_context(self, *arguments: Any, **values: Any) -> click.Context:
+        """Read the options, of which some print."""
+        with _until_unread():
+            return super().make_context(*arguments, **values)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; on a StartError and on Ctrl-C, exit with the exit code of that.
@@ -65,17 +76,28 @@ class Commands(click.Group):
         An OSError with a number (a folder that another user owns, a full /tmp) is one line, too.
         """
         try:
-            return super().invoke(ctx)
+            with _until_unread():
+                return super().invoke(ctx)
         except KeyboardInterrupt:  # click would exit with 1
             ctx.exit(INTERRUPTED)
         except StartError as error:
             click.echo(f"sanic-dispatch: {printable(str(error))}", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
-            if error.errno in (None, EPIPE):  # click ends quietly if nobody reads the output
+            if error.errno is None:
                 raise
             click.echo(f"sanic-dispatch: {printable(str(error))}", err=True)
             ctx.exit(1)
+
+
+@contextmanager
+def _until_unread() -> Iterator[None]:
+    """End the command with 0 when it writes to a pipe that is not read any more."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
+        raise click.exceptions.Exit(0) from None
 
 
 @click.group(

@@ -309,7 +309,10 @@ def _print_cells(found: Sequence[Cell], goal: Goal | None) -> None:
         if goal:
             words.append("kept" if goal.is_kept(summary) else "")
         table.add_row(*map(Text, words))
-    Console().print(table)
+    console = Console()
+    with console.capture() as shown:  # it would exit with 1 if nobody reads what it prints itself
+        console.print(table)
+    click.echo(shown.get(), nl=False)
 
 
 @contextmanager

@@ -39,6 +39,7 @@ from sanic_dispatch.storage.event_record import (
 )
 from sanic_dispatch.storage.segment_log import SegmentLog
 from tests.support.bar_evening import Bar, BarEvening
+from tests.support.commands import run_unread
 from tests.support.http_requests import CALLBACK
 from tests.support.server import running_service
 
@@ -63,6 +64,12 @@ def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def replayed(folder: Path, *words: str) -> Result:
     return CliRunner().invoke(cli, ["replay", "--data-dir", str(folder), *words])
+
+
+async def test_a_grid_that_is_not_read(folder: Path) -> None:
+    """It ends quietly, as every command does."""
+    done = await run_unread("replay", "--data-dir", str(folder), "--grid", "robots=1..2")
+    assert (done.code, "Traceback" in done.err) == (0, False)
 
 
 def test_ctrl_c_while_it_computes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

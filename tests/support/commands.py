@@ -64,6 +64,16 @@ async def run(*arguments: str, stdin: bytes = b"", **options: Any) -> Done:
     return await ended(await start(*arguments, **options), stdin)
 
 
+async def run_unread(*arguments: str) -> Done:
+    """Run a command whose output nobody reads, as that of one before ``| head`` in the end."""
+    read, write = os.pipe()
+    os.close(read)
+    process = await start(*arguments, stdout=write)
+    os.close(write)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    return Done(process.returncode, "", err.decode())
+
+
 async def run_here(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] = NOTHING) -> Done:
     """Run a command to its end in a thread of this process: a process of its own takes 0.8 s.
 
