@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -41,11 +42,11 @@ def announce(settings: Settings, port: int, operator_token: str = "") -> None:
     operator token is printed too, but never logged; a configured one is neither.
     """
     if is_human(settings.log_format, sys.stderr):
-        sys.stderr.write(banner(settings, port, operator_token) + "\n")
+        _print(banner(settings, port, operator_token))
         return
     if operator_token:
         link = monitor_link(base_of(settings, port), operator_token)
-        sys.stderr.write(f"operator: {link}\n")
+        _print(f"operator: {link}")
     facts = {name.replace(" ", "_"): text for name, text in _rows(settings, port).items()}
     if settings.topics:
         facts["topics"] = " ".join(base_of(topic, port) for topic in settings.topics.values())
@@ -60,6 +61,12 @@ def banner(settings: Settings, port: int, operator_token: str = "") -> str:
         rows = {"topic": topic.topic} | pages(base_of(topic, port), operator_token)
         parts.append(_table(rows))
     return "\n\n".join(parts) + "\n"
+
+
+def _print(text: str) -> None:
+    """Write to standard error; like the log, it stops no server that it cannot be written."""
+    with suppress(OSError):
+        sys.stderr.write(f"{text}\n")
 
 
 def _table(rows: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ import structlog
 
 from sanic_dispatch.config.settings import LogFormat, Mode, Settings
 from sanic_dispatch.server.banner import announce, banner, warn_if_open
+from tests.observability.test_log import Broken
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,13 @@ def test_start_is_a_log_line_in_json(capsys):
     assert lines[0]["event"] == "dispatch.started"
     assert lines[0]["order_page"] == "http://localhost:8080/public/order_drink.html"
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("log_format", [LogFormat.HUMAN, LogFormat.JSON])
+def test_a_start_whose_banner_is_not_read(monkeypatch, log_format):
+    """A server starts also where standard error is a pipe that nobody reads."""
+    monkeypatch.setattr("sys.stderr", Broken())
+    announce(Settings(log_format=log_format), 8080, "made-token")
 
 
 def test_banner_has_the_pages_of_topics():
