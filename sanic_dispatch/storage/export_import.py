@@ -146,7 +146,7 @@ async def _read_redis(settings: Settings) -> Stored:
 
     store = open_redis(settings)
     try:
-        return await store.load()
+        return await store.load() if await store.is_there() else Stored()
     except StorageError as error:
         raise unusable(settings, str(error)) from error
     finally:

@@ -194,6 +194,17 @@ class RedisStore(Store):
 
         return await reach(self._client.address, first_claim)
 
+    async def is_there(self) -> bool:
+        """Return whether Redis has anything of the topic: a look makes no keys, as a claim does.
+
+        Raises RedisUnusable if Redis is unreachable for OPEN_S.
+        """
+
+        async def count() -> int:
+            return int(await self._client.call("EXISTS", *self._keys.values()))
+
+        return await reach(self._client.address, count) > 0
+
     async def load(self) -> Stored:
         """Return all records, after becoming the owner.
 

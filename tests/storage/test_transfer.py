@@ -44,6 +44,7 @@ from tests.storage.samples import (
     used,
     worker,
 )
+from tests.support.redis import shared_server
 
 DURABLE = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE]
 JOBS = [
@@ -230,11 +231,12 @@ async def test_there_must_be_something_to_export(mode: Mode, tmp_path: Path) -> 
 
 
 async def test_redis_without_anything(tmp_path: Path) -> None:
-    """A prefix without keys is most likely the wrong one, too."""
+    """A prefix without keys is most likely the wrong one, too: none are made for it."""
     settings = settings_of(Mode.REDIS, tmp_path)
     reason = f"no queues of the prefix {settings.redis_prefix} are there"
     with pytest.raises(RedisUnusable, match=reason):
         await read_contents(settings)
+    assert shared_server().ask("KEYS", f"*{settings.redis_prefix}*") == b"*0\r\n"
 
 
 @pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
