@@ -8,6 +8,7 @@ start and every tool refuses the folder. A new folder is there with that file or
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -108,11 +109,15 @@ def _real_path(folder: Path, data_dirs: Collection[Path]) -> Path:
         real = Path(os.path.realpath(folder))
         if any(real.is_relative_to(os.path.realpath(each)) for each in data_dirs):
             raise FolderRefused(folder, "is in the data folder")
-        if not real.parent.is_dir():
-            raise FolderRefused(folder, "its parent folder does not exist")
-        if real.exists() and not real.is_dir():
+        try:  # Path.exists would be False for every error since Python 3.14
+            mode = real.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            if not real.parent.is_dir():
+                raise FolderRefused(folder, "its parent folder does not exist") from None
+            return real
+        if not stat.S_ISDIR(mode):
             raise FolderRefused(folder, "is no folder")
-        if real.is_dir() and any(real.iterdir()):
+        if any(real.iterdir()):
             raise FolderRefused(folder, "is not empty")
     return real
 

@@ -380,8 +380,10 @@ def test_a_database_that_is_opened_again_meanwhile(
 # ---- where to
 
 
-def test_folders_that_are_refused(tmp_path: Path) -> None:
-    """A backup never goes where something is, nor into the data folder."""
+def test_folders_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup never goes where something is, nor into the data folder: also on Python 3.14."""
+    monkeypatch.setattr(Path, "exists", os.path.exists)  # which is False for every error
+    monkeypatch.setattr(Path, "is_dir", os.path.isdir)
     data, full, file = tmp_path / "data", tmp_path / "full", tmp_path / "file"
     data.mkdir()
     full.mkdir()
