@@ -78,7 +78,7 @@ class Finding(Enum):
     USED = "the worker has the job"
     UNUSED = "the worker took the job and has lost it"
     SEND_AGAIN = "the same job to the same callback"
-    SEND_TO_SUCCESSOR = "the same job to the callback with which the worker has come back"
+    SEND_TO_NEW_CALLBACK = "the same job to the callback with which the worker has come back"
 
 
 def state_of_ours(word: str | None, registered: str, there: str | None) -> str | None:
@@ -134,7 +134,7 @@ def in_doubt(
     if found.has_ended:
         return Finding.WAIT  # lifecycle.end_with_instance settles it
     if hold.is_unused and came_back:
-        return Finding.SEND_TO_SUCCESSOR
+        return Finding.SEND_TO_NEW_CALLBACK
     if found.pending:
         if not hold.times_unused or hold.is_unused:
             return Finding.SEND_AGAIN
@@ -143,7 +143,7 @@ def in_doubt(
         return Finding.USED
     is_away = found.before is None and hold.worker.instance_url != ""
     if came_back and unclear_s > UNCLEAR_S and not is_away:
-        return Finding.SEND_TO_SUCCESSOR
+        return Finding.SEND_TO_NEW_CALLBACK
     return Finding.WAIT
 
 

@@ -69,9 +69,9 @@ def on_look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
 
 def look_into_doubt(machine: StateMachine, job: Job, look: c.LookAtJob, *, is_timed: bool) -> None:
     """Send the job again to a worker that says it never got it; else probe the holder."""
-    successor = machine.successor(look.hold.worker.key, job)
-    if successor and successor.says_job_was_lost:
-        machine.send_again(job, successor)
+    awaiting = machine.awaiting_worker(look.hold.worker.key, job)
+    if awaiting and awaiting.says_job_was_lost:
+        machine.send_again(job, awaiting)
     else:
         first_s = look.first_look_s
         look = look._replace(first_look_s=machine.now.monotonic_s if first_s is None else first_s)
@@ -102,24 +102,24 @@ def on_hold_probed(machine: StateMachine, probed: c.HoldProbed) -> None:
 def _settle_doubt(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool:
     """Settle a job in doubt; False if the probe proves nothing yet."""
     look, now_s, first_s = probed.look, machine.now.monotonic_s, probed.look.first_look_s
-    successor = machine.successor(look.hold.worker.key, job)
-    if successor and successor.says_job_was_lost:
-        machine.send_again(job, successor)
+    awaiting = machine.awaiting_worker(look.hold.worker.key, job)
+    if awaiting and awaiting.says_job_was_lost:
+        machine.send_again(job, awaiting)
         return True
     finding = evidence.in_doubt(
         look.hold,
         probed.found,
-        came_back=successor is not None,
+        came_back=awaiting is not None,
         held_s=now_s - look.since_s,
         unclear_s=0.0 if first_s is None else now_s - first_s,
         policy=machine.policy,
     )
     if finding is Finding.SEND_AGAIN:
-        if successor:
-            machine.end_await(successor)
+        if awaiting:
+            machine.end_await(awaiting)
         machine.send_again(job, look.hold.worker)
-    elif finding is Finding.SEND_TO_SUCCESSOR and successor:
-        machine.send_again(job, successor)
+    elif finding is Finding.SEND_TO_NEW_CALLBACK and awaiting:
+        machine.send_again(job, awaiting)
     elif finding is Finding.USED:
         machine.apply_outcome(job, lifecycle.accept(job, machine.policy, machine.now.wall_s))
     elif finding is Finding.UNUSED:

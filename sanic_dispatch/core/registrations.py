@@ -2,7 +2,7 @@
 
 A worker that registers is a robot that is free, one that repeats itself since it got no answer, or
 one that comes back with a new callback while it has a job. ``registration_meaning`` has the table
-for the last one; ``StateMachine.free_successor`` goes on once it is known what became of that job.
+for the last one; ``StateMachine.free_awaiting`` goes on once it is known what became of that job.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _register_again(machine: StateMachine, worker: Worker, job: Job, *, lost: bo
     else:  # by an operator: it stays so
         worker = worker._replace(aside=worker.aside._replace(job_id=job.id))
     machine.enqueue(worker)
-    machine.free_successor(job.id, worker.key)
+    machine.free_awaiting(job.id, worker.key)
     return None
 
 

@@ -410,7 +410,7 @@ class StateMachine:
         """Apply a transition that may settle a hand-over, and free a worker that awaits that."""
         self.apply_step(job, step)
         if job.hold is not None:
-            self.free_successor(job.id, job.hold.worker.key)
+            self.free_awaiting(job.id, job.hold.worker.key)
 
     def cancel_lost(self, job: Job, worker: Worker) -> None:
         """Cancel a job that is to be cancelled, as its worker, which is here, does not have it."""
@@ -421,7 +421,7 @@ class StateMachine:
 
     # ---- workers that come back, perhaps before it is known what became of their job
 
-    def successor(self, key: Key | None, job: Job) -> Worker | None:
+    def awaiting_worker(self, key: Key | None, job: Job) -> Worker | None:
         """Return the worker that the job's key has registered again, to await the job's outcome.
 
         The newest one: an older one that an operator has set aside stays in the queue.
@@ -439,7 +439,7 @@ class StateMachine:
             return None
         return job if job.worker and job.worker.key == worker.key else None
 
-    def free_successor(self, job_id: str, key: Key | None) -> None:
+    def free_awaiting(self, job_id: str, key: Key | None) -> None:
         """Free a worker that registered again while its job was unsettled, once that is settled.
 
         A confirmed job is finished, or sent again if the worker never got it; one in doubt is
@@ -449,13 +449,13 @@ class StateMachine:
             return
         job = self.tables.jobs.get(job_id)
         if job is None:
-            self._free_awaiting(job_id, key)
+            self._end_awaits(job_id, key)
             return
-        successor = self.successor(key, job)
-        if successor is None:
+        awaiting = self.awaiting_worker(key, job)
+        if awaiting is None:
             return
         if job.worker is None or job.worker.key != key:
-            self.end_await(successor)  # the job went elsewhere
+            self.end_await(awaiting)  # the job went elsewhere
             return
         if _is_at(job, Stage.UNDER_WAY):
             return
@@ -463,13 +463,13 @@ class StateMachine:
             held_jobs.look_into_doubt(self, job, held_jobs.new_look(self, job), is_timed=False)
             return
         if _is_at(job, Stage.CONFIRMED):
-            if successor.says_job_was_lost:
-                self.send_again(job, successor)
+            if awaiting.says_job_was_lost:
+                self.send_again(job, awaiting)
                 return
             self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
-        self.end_await(successor)
+        self.end_await(awaiting)
 
-    def _free_awaiting(self, job_id: str, key: Key) -> None:
+    def _end_awaits(self, job_id: str, key: Key) -> None:
         """Free the workers of a key that await a job which is not kept any more."""
         for worker in self.tables.workers.of_key(key):
             if worker.awaits(job_id):

@@ -81,7 +81,7 @@ def on_look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
     watch = watch_of(machine, worker.id, look.aside)
     machine.watched[worker.id] = watch._replace(probed_s=machine.now.monotonic_s)
     if worker.is_awaiting:
-        machine.free_successor(look.aside.job_id, worker.key)
+        machine.free_awaiting(look.aside.job_id, worker.key)
         _look_later(machine, look)
     elif worker.key is None:
         _look_at_unknown(machine, worker, look)

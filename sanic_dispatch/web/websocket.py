@@ -209,7 +209,7 @@ def handshake(request: Request, max_bytes: int = MESSAGE_BYTES) -> tuple[ServerP
     return frames, frames.accept(Handshake(request.path, Headers(about)))
 
 
-def take_over(request: Request, answer: Response, successor: asyncio.Protocol) -> None:
+def take_over(request: Request, answer: Response, websocket: asyncio.Protocol) -> None:
     """Send the answer, with X-Request-ID, and replace Sanic by another protocol.
 
     Sanic's task ends at its next await.
@@ -218,12 +218,12 @@ def take_over(request: Request, answer: Response, successor: asyncio.Protocol) -
     protocol = cast(Any, transport.get_protocol())
     answer.headers["X-Request-ID"] = REQUEST_ID.get()
     transport.write(answer.serialize())
-    transport.set_protocol(successor)
-    successor.connection_made(transport)
+    transport.set_protocol(websocket)
+    websocket.connection_made(transport)
     protocol.transport = None
     protocol.connection_lost(None)
     if protocol.recv_buffer:
-        successor.data_received(bytes(protocol.recv_buffer))
+        websocket.data_received(bytes(protocol.recv_buffer))
 
 
 def limit_kernel(transport: asyncio.BaseTransport) -> None:

@@ -85,7 +85,7 @@ def test_a_plain_doubt() -> None:
     assert found(DOUBT, ProbeResult(), came_back=True) is Finding.WAIT
     late = UNCLEAR_S + 1
     odd, away = ProbeResult(None, "running", "running"), ProbeResult()
-    assert found(DOUBT, odd, came_back=True, s=late) is Finding.SEND_TO_SUCCESSOR
+    assert found(DOUBT, odd, came_back=True, s=late) is Finding.SEND_TO_NEW_CALLBACK
     assert found(DOUBT, away, came_back=True, s=late) is Finding.WAIT
     assert found(DOUBT, ProbeResult(), s=late) is Finding.WAIT
 
@@ -97,7 +97,7 @@ def test_an_unconsumed_job() -> None:
     assert found(UNUSED, IS_USED) is Finding.USED
     assert found(UNUSED, ProbeResult(False, "stopped", "stopped")) is Finding.WAIT
     for look in (WAITS, IS_USED, ProbeResult()):
-        assert found(UNUSED, look, came_back=True) is Finding.SEND_TO_SUCCESSOR
+        assert found(UNUSED, look, came_back=True) is Finding.SEND_TO_NEW_CALLBACK
 
 
 def test_an_unconsumed_job_that_was_resent() -> None:
