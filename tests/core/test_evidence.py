@@ -16,8 +16,10 @@ from sanic_dispatch.core.evidence import (
     Finding,
     ProbeResult,
     after_taking,
+    due_for_probe,
     in_doubt,
     next_look_s,
+    why_aside,
 )
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.topic import Policy
@@ -127,6 +129,33 @@ def test_when_the_next_probe_is_due() -> None:
     assert due_s(SENT_AGAIN, 3, 7.0) == 8.0
     assert due_s(SENT_AGAIN, 4, 15.0) == 15.0
     assert due_s(SENT_AGAIN, 9, AFTER_S) == 1.0
+
+
+def test_the_longest_unprobed_come_first() -> None:
+    """At most PROBES_PER_S of them, and none before its time."""
+    last_probed_s = {f"w{n}": float(n) for n in range(50)}
+    chosen, pause_s = due_for_probe(last_probed_s, 60.0)
+    assert chosen == [f"w{n}" for n in range(20)]
+    assert pause_s == 1.0
+    assert due_for_probe({"w": 10.0}, 12.5) == ([], 1.5)
+    assert due_for_probe({"w": 10.0}, 14.0) == (["w"], 1.0)
+    assert due_for_probe({}, 0.0) == ([], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("pending", "word", "why"),
+    [
+        (False, "stopped", "its instance is stopped"),
+        (False, "stopping", "its instance is stopping"),
+        (False, "running", "its instance is running, but does not wait for a job"),
+        (False, None, ""),
+        (None, "stopped", ""),
+        (True, "running", ""),
+    ],
+)
+def test_the_reason_says_what_is_known(pending: bool | None, word: str | None, why: str) -> None:
+    """The state of the instance, if that explains why the callback does not wait."""
+    assert why_aside(pending, word) == why
 
 
 def test_an_unconsumed_job_is_in_doubt_and_counted() -> None:

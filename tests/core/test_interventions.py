@@ -180,22 +180,6 @@ def test_a_worker_that_refused_a_job_and_is_brought_back_is_probed_first(
     assert state_of(machine, "a") is State.ASSIGNED
 
 
-def test_a_worker_is_not_dropped_as_soon_as_an_operator_brings_it_back(
-    machine: StateMachine,
-) -> None:
-    """It was set aside for days, and its engine, which starts too, does not answer at once."""
-    robot = worker("c1", "i1")
-    machine.apply(c.Register(robot), NOW)
-    machine.apply(c.Submit("a", b"1"), NOW)
-    machine.apply(c.DeliveryRefused("a", 1, "status 404"), NOW)
-    machine.apply(c.SetAside(robot.id), NOW)
-    days_s = 2 * machine.policy.worker_patience_s
-    later = Now(NOW.wall_s + days_s, NOW.monotonic_s + days_s)
-    (look,) = looks(machine.apply(c.BringBack(robot.id), later))
-    machine.apply(c.WorkerProbed(look, is_pending=None, instance_state=None), later)
-    assert robot.id in machine.tables.workers
-
-
 @pytest.mark.parametrize("is_lost", [True, False])
 def test_a_used_callback_is_known_as_such_when_its_job_is_not_kept(is_lost: bool) -> None:
     """An operator brings it back. With ``is_lost`` the worker got its job on a newer callback."""

@@ -5,66 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.events import EventKind
-from sanic_dispatch.core.job import Job, Progress, State
+from sanic_dispatch.core.job import Progress, State
 from sanic_dispatch.core.progress import KEEP_EVERY_S
 from sanic_dispatch.core.receipts import Proof
-from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import NotTheHolder, WrongState
-from tests.support.world import worker
+from tests.support.job_maker import LEASE_S, Maker
 
-START_S = 1_732_412_340.0
-LEASE_S = 30.0
 TABLET = Worker("ws:tablet", "2024-11-24T01:39:00Z")
-
-
-class Maker:
-    """A worker that has job ``a``, taken by PUT."""
-
-    def __init__(self, policy: Policy | None = None, holder: Worker | None = None) -> None:
-        self.machine = StateMachine(policy or Policy(lease_s=LEASE_S))
-        self.at_s = 0.0
-        self.apply(c.Recover("5e" * 32))
-        self.holder = holder or worker("c1", "i1")
-        if self.holder.is_connected:
-            self.apply(c.RegisterConnected(self.holder, "1"))
-        else:
-            self.apply(c.Register(self.holder))
-        self.apply(c.Submit("a", b"1"))
-        self.proof = Proof(receipt=self.machine.receipts.receipt(self.job))
-        if self.holder.is_connected:
-            self.apply(c.Accept("a", self.proof))
-        else:
-            self.apply(c.DeliveryAccepted("a", 1))
-
-    def apply(self, command: c.Command) -> Applied:
-        applied = self.machine.apply(command, Now(START_S + self.at_s, self.at_s))
-        self.timers = [each for each in applied.effects if isinstance(each, e.StartTimer)]
-        return applied
-
-    def progress(self, percent: float | None = None, text: str | None = None) -> Applied:
-        return self.apply(c.ReportProgress("a", self.proof, percent, text))
-
-    def undone(self, act: Callable[[], object]) -> None:
-        """Do something of which the commit fails."""
-        self.machine.tables.take_changes()
-        number = self.machine.number
-        act()
-        self.machine.undo(self.machine.tables.take_changes(), number)
-
-    @property
-    def job(self) -> Job:
-        job = self.machine.tables.jobs.get("a")
-        assert job is not None
-        return job
 
 
 def test_progress_is_kept_and_renews_the_lease() -> None:
@@ -198,27 +153,6 @@ def test_an_offer_that_is_not_accepted_is_cancelled_at_once() -> None:
     assert maker.machine.tables.workers.free_count() == 1
 
 
-@pytest.mark.parametrize(
-    ("end", "state"),
-    [
-        (lambda proof: c.Complete("a", proof), State.DONE),
-        (lambda proof: c.Fail("a", proof, "stopped", cancelled=True), State.CANCELLED),
-        (lambda proof: c.Fail("a", proof, "no ice"), State.FAILED),
-        (lambda proof: c.Fail("a", proof, "no ice", retry=True), State.CANCELLED),
-        (lambda proof: c.PutBack("a"), State.WAITING),
-    ],
-)
-def test_the_end_of_a_job_that_is_to_be_cancelled(
-    end: Callable[[Proof], c.Command], state: State
-) -> None:
-    """Its holder says which; it never waits again, unless an operator puts it back."""
-    maker = Maker()
-    maker.apply(c.Pause(True))
-    maker.apply(c.Cancel("a", is_operators=True))
-    maker.apply(end(maker.proof))
-    assert (maker.job.state, maker.job.cancelling) == (state, False)
-
-
 def test_the_lease_of_a_job_that_is_to_be_cancelled_ends_it() -> None:
     """Nobody makes it any more, and it is not made again."""
     maker = Maker(holder=TABLET)
@@ -227,28 +161,6 @@ def test_the_lease_of_a_job_that_is_to_be_cancelled_ends_it() -> None:
     maker.apply(c.Cancel("a"))
     maker.at_s += lease.after_s
     maker.apply(lease.command)
-    assert maker.job.state is State.CANCELLED
-
-
-def test_a_job_that_nobody_asked_to_cancel_fails() -> None:
-    """Whatever its holder says; a repeat changes nothing, and an operator may put it back."""
-    maker = Maker()
-    for events in (["job.failed"], []):
-        failed = maker.apply(c.Fail("a", maker.proof, "no ice", cancelled=True))
-        assert [event.kind for event in failed.events] == events
-        assert not isinstance(failed.reply, WrongState)
-    assert (maker.job.state, maker.job.reason) == (State.FAILED, "no ice")
-    maker.apply(c.PutBack("a"))
-    assert maker.job.state is State.WAITING
-
-
-def test_a_repeat_of_cancelled_changes_nothing() -> None:
-    """Only a repeat of the same report is one."""
-    maker = Maker()
-    maker.apply(c.Cancel("a", is_operators=True))
-    maker.apply(c.Fail("a", maker.proof, "stopped", cancelled=True))
-    assert maker.apply(c.Fail("a", maker.proof, "stopped", cancelled=True)).events == []
-    assert isinstance(maker.apply(c.Fail("a", maker.proof, "no ice")).reply, WrongState)
     assert maker.job.state is State.CANCELLED
 
 

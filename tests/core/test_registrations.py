@@ -6,7 +6,6 @@ import pytest
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core import evidence
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.state_machine import Now, StateMachine
@@ -61,46 +60,6 @@ def test_a_repeat_whose_job_was_erased_waits_for_another(machine: StateMachine) 
     (put,) = machine.apply(c.Submit("b", b"2"), NOW).effects
     assert isinstance(put, e.PutJob)
     assert put.job.id == "b"
-
-
-def test_a_probe_from_before_its_worker_came_back_frees_no_old_callback(
-    machine: StateMachine,
-) -> None:
-    """A job sent there would look as if it had been taken; a probe from afterwards frees it."""
-    machine.apply(c.Register(worker("c1", "i1")), NOW)
-    machine.apply(c.Submit("a", b"1"), NOW)
-    refused = machine.apply(c.DeliveryRefused("a", 1, "no connection"), NOW)
-    (look,) = looks(refused)
-    later = Now(NOW.wall_s + 1.0, 1.0)
-    machine.apply(look, later)
-    machine.apply(c.Cancel("a"), later)
-    came_back = machine.apply(c.Register(worker("c2", "i1")), later)
-
-    machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), later)
-
-    assert free_ids(machine) == {worker("c2", "i1").id}
-    (look,) = looks(came_back)
-    machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), later)
-    assert free_ids(machine) == {worker("c1", "i1").id, worker("c2", "i1").id}
-
-
-def test_an_old_callback_at_which_a_job_may_still_arrive_waits_for_that(
-    machine: StateMachine,
-) -> None:
-    """Also where it is seen pending when its worker comes back."""
-    machine.apply(c.Register(worker("c1", "i1")), NOW)
-    machine.apply(c.Submit("a", b"1"), NOW)
-    machine.apply(c.PutBack("a", "by hand"), NOW)
-    machine.apply(c.Cancel("a"), NOW)
-    came_back = machine.apply(c.Register(worker("c2", "i1")), NOW)
-    (look,) = looks(came_back)
-
-    machine.apply(c.StaleProbed(worker("c1", "i1").id, is_pending=True), NOW)
-
-    assert free_ids(machine) == {worker("c2", "i1").id}
-    late = Now(NOW.wall_s + evidence.LATE_S, evidence.LATE_S)
-    machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), late)
-    assert free_ids(machine) == {worker("c1", "i1").id, worker("c2", "i1").id}
 
 
 def test_lost_is_said_of_the_last_answer(machine: StateMachine) -> None:

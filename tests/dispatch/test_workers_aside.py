@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from sanic_dispatch.callbacks.outcome import Accepted, Refused
-from sanic_dispatch.core.evidence import PROBES_PER_S, due_for_probe, why_aside
+from sanic_dispatch.core.evidence import PROBES_PER_S
 from sanic_dispatch.core.worker import Worker
 from tests.support.world import World, worker
 
@@ -101,33 +101,6 @@ async def test_no_more_than_twenty_probes_a_second(world: World) -> None:
     assert len(probes) == 120
     seconds = Counter(int(each) for times in probes.values() for each in times)
     assert max(seconds.values()) <= PROBES_PER_S
-
-
-def test_the_longest_unprobed_come_first() -> None:
-    """At most PROBES_PER_S of them, and none before its time."""
-    last_probed_s = {f"w{n}": float(n) for n in range(50)}
-    chosen, pause_s = due_for_probe(last_probed_s, 60.0)
-    assert chosen == [f"w{n}" for n in range(20)]
-    assert pause_s == 1.0
-    assert due_for_probe({"w": 10.0}, 12.5) == ([], 1.5)
-    assert due_for_probe({"w": 10.0}, 14.0) == (["w"], 1.0)
-    assert due_for_probe({}, 0.0) == ([], 1.0)
-
-
-@pytest.mark.parametrize(
-    ("pending", "word", "why"),
-    [
-        (False, "stopped", "its instance is stopped"),
-        (False, "stopping", "its instance is stopping"),
-        (False, "running", "its instance is running, but does not wait for a job"),
-        (False, None, ""),
-        (None, "stopped", ""),
-        (True, "running", ""),
-    ],
-)
-def test_the_reason_says_what_is_known(pending: bool | None, word: str | None, why: str) -> None:
-    """The state of the instance, if that explains why the callback does not wait."""
-    assert why_aside(pending, word) == why
 
 
 async def test_the_reason_is_updated_after_a_probe(world: World) -> None:
