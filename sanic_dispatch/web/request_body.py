@@ -44,21 +44,18 @@ async def read_json(request: Call, settings: Settings) -> bytes:
     return data
 
 
-async def read_json_if_any(request: Call) -> bytes | None:
-    """Return the body like ``read_json``, or None if there is none: no media type is needed."""
-    data = await read_bytes(request, settings_of(request).max_body_bytes)
-    if not data:
-        return None
-    if not _says_json(request):
-        raise WrongMediaType
-    strict_json.parse(data, settings_of(request).max_depth)
-    return data
+async def read_value(request: Call, default: Any) -> Any:
+    """Return the value of the JSON body, or the default without a body: no media type is needed.
+
+    Raises WrongMediaType, BodyTooLarge or InvalidJson.
+    """
+    data = await _read_if_json(request)
+    return strict_json.parse(data, settings_of(request).max_depth) if data else default
 
 
 async def read_object(request: Call) -> dict[str, Any]:
     """Return the body's JSON object, empty without a body. Raises InvalidRequest for other JSON."""
-    data = await read_json_if_any(request)
-    values = strict_json.parse(data) if data else {}
+    values = await read_value(request, {})
     if not isinstance(values, dict):
         raise InvalidRequest("send a JSON object")
     return values
@@ -69,12 +66,14 @@ async def read_result(request: Call) -> bytes | None:
 
     None if there is none. Raises WrongMediaType, BodyTooLarge, InvalidJson, InvalidRequest.
     """
-    if not _says_form(request):
-        return await read_json_if_any(request)
-    result = (await _read_form(request)).get("result", "").encode()
-    if result:
-        strict_json.parse(result, settings_of(request).max_depth)
-    return result or None
+    if _says_form(request):
+        result = (await _read_form(request)).get("result", "").encode()
+    else:
+        result = await _read_if_json(request)
+    if not result:
+        return None
+    strict_json.parse(result, settings_of(request).max_depth)
+    return result
 
 
 async def read_form_text(request: Call) -> str:
@@ -99,6 +98,14 @@ async def read_fields(request: Call, *values: str) -> dict[str, Any]:
         with suppress(InvalidJson):
             fields[name] = strict_json.parse(fields[name].encode())
     return fields
+
+
+async def _read_if_json(request: Call) -> bytes:
+    """Return the body, which is not parsed yet. Raises WrongMediaType, but not for no body."""
+    data = await read_bytes(request, settings_of(request).max_body_bytes)
+    if data and not _says_json(request):
+        raise WrongMediaType
+    return data
 
 
 async def _read_form(request: Call) -> dict[str, str]:

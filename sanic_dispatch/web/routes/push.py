@@ -5,7 +5,6 @@ from __future__ import annotations
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty
 
-from sanic_dispatch import strict_json
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.live.schema import an_object
 from sanic_dispatch.outbox.push_entry import (
@@ -30,7 +29,7 @@ from sanic_dispatch.web.openapi.operation import (
     in_json,
 )
 from sanic_dispatch.web.openapi.schemas import A_SUBSCRIPTION, PUSH_KEY
-from sanic_dispatch.web.request_body import read_json, read_object
+from sanic_dispatch.web.request_body import read_object, read_value
 from sanic_dispatch.web.responses import NOSNIFF, json_answer
 
 push = Blueprint("push")
@@ -124,8 +123,7 @@ async def put_subscription(request: Request, job_id: str) -> HTTPResponse:
 )
 async def remove_subscription(request: Request, job_id: str) -> HTTPResponse:
     """Tell a phone nothing more of an order; the body is the subscription, or its endpoint."""
-    context = context_of(request)
-    said = strict_json.parse(await read_json(request, context.settings))
+    context, said = context_of(request), await read_value(request, None)
     try:
         endpoint = read_endpoint(said)
     except ValueError as error:
