@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from shutil import copytree
 from threading import Event as ThreadEvent
@@ -22,12 +23,21 @@ from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile, SqliteStore
 from tests.storage.samples import Topic, both, done, filled, held, job, load_once, worker
 from tests.support.disk_faults import Disk
 
+Open = Callable[[Path], SqliteFile]
 
-def opened(folder: Path) -> SqliteFile:
-    """The blocking store, loaded."""
-    file = SqliteFile(folder / DATABASE_NAME, fsync=False)
-    file.load()
-    return file
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """What opens the blocking store, and loads it; each is closed in the end."""
+    with ExitStack() as stack:
+
+        def opened(folder: Path) -> SqliteFile:
+            file = SqliteFile(folder / DATABASE_NAME, fsync=False)
+            stack.callback(file.close)
+            file.load()
+            return file
+
+        yield opened
 
 
 def kept(file: SqliteFile) -> list[LoggedEvent]:
@@ -47,7 +57,7 @@ def rows(folder: Path) -> int:
         return int(count)
 
 
-def test_a_batch_that_fails(tmp_path: Path) -> None:
+def test_a_batch_that_fails(opened: Open, tmp_path: Path) -> None:
     """Of a batch that was rolled back no event stays, and the next one has its numbers."""
     file, topic = opened(tmp_path), Topic()
     file.commit(topic.apply(topic.with_events(topic.put(job(1)))))
@@ -65,7 +75,7 @@ def test_a_batch_that_fails(tmp_path: Path) -> None:
     assert kept(opened(tmp_path)) == happened(topic)
 
 
-def test_a_kill_before_and_after_a_flush(tmp_path: Path) -> None:
+def test_a_kill_before_and_after_a_flush(opened: Open, tmp_path: Path) -> None:
     """Events are in rows, in segments, or in both; they are there once, with their payloads."""
     topic, given = Topic(), held(job(1), worker(1))
     for flushes in (False, True):
@@ -84,7 +94,7 @@ def test_a_kill_before_and_after_a_flush(tmp_path: Path) -> None:
     assert data[:2] == [(1, False), (3, True)]
 
 
-def test_an_earlier_job_with_the_same_id(tmp_path: Path) -> None:
+def test_an_earlier_job_with_the_same_id(opened: Open, tmp_path: Path) -> None:
     """After a kill its events do not have the data of the later one, which may be forgotten."""
     file, topic = opened(tmp_path), Topic()
     for record in (job(1), ended := done(held(job(1), worker(1)))):
@@ -98,7 +108,7 @@ def test_an_earlier_job_with_the_same_id(tmp_path: Path) -> None:
     file.close()
 
 
-async def test_many_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_events(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are many they are moved to a segment, and their rows deleted but for the last."""
     monkeypatch.setattr(segment_log, "FLUSH_EVENTS", 4)
     store, topic = SqliteStore(tmp_path, fsync=False), Topic()
@@ -141,7 +151,9 @@ async def test_a_load_while_events_are_moved(
     await store.close()
 
 
-def test_no_room_for_a_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_for_a_segment(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Then events stay in the database, and nothing is lost."""
     file, topic = opened(tmp_path), Topic()
     file.commit(topic.apply(topic.with_events(topic.put(job(1)))))
@@ -152,7 +164,7 @@ def test_no_room_for_a_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert kept(opened(tmp_path)) == happened(topic)
 
 
-async def test_a_database_of_version_3(tmp_path: Path) -> None:
+async def test_a_database_of_version_3(opened: Open, tmp_path: Path) -> None:
     """One without events is migrated: records stay, and numbers begin with 1."""
     topic = await filled(both(Mode.SQLITE), tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as database:
@@ -164,7 +176,9 @@ async def test_a_database_of_version_3(tmp_path: Path) -> None:
     assert kept(file) == happened(topic)
 
 
-def test_a_start_keeps_the_newest_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_keeps_the_newest_apart(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a kill all events are there, of which a start decodes only the newest."""
     monkeypatch.setattr("sanic_dispatch.storage.segment_log.DECODED_AT_START", 3)
     file, topic = opened(tmp_path), Topic()
@@ -180,7 +194,7 @@ def test_a_start_keeps_the_newest_apart(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("column", ["last_n", "lines"])
-def test_a_damaged_row(column: str, tmp_path: Path) -> None:
+def test_a_damaged_row(opened: Open, column: str, tmp_path: Path) -> None:
     """A row that lost a value, as by a flipped bit in the table's definition, is refused."""
     file, topic = opened(tmp_path), Topic()
     file.commit(topic.apply(topic.with_events(topic.put(job(1)))))
