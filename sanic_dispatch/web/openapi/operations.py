@@ -55,8 +55,11 @@ from sanic_dispatch.web.web_manifest import LANGUAGES, MEDIA_TYPE, web_manifest
 
 # ---- jobs
 
+_LIMITED = "where --orders-per-minute limits the orders of an address"
 _ACCEPTED_HEADERS = {
     "Location": {"type": "string", "description": "jobs/<id>: the id is a secret"},
+    "RateLimit-Policy": {"type": "string", "description": f"the limit, {_LIMITED}"},
+    "RateLimit": {"type": "string", "description": f"how many are left now, {_LIMITED}"},
 }
 A_JOB = Answer("The job as it is now.", in_json(ref("job"), JOB))
 SUBMIT = Operation(

@@ -122,6 +122,19 @@ async def test_the_answer_to_the_repeat_of_a_cancelled_order_is_valid() -> None:
     assert is_valid(described["content"]["application/json"]["schema"], answer.body)
 
 
+async def test_the_headers_of_a_limited_order_are_in_the_document() -> None:
+    """What is left is said of the orders that are taken, too, and not only of the refused one."""
+    responses = DOCUMENT["paths"]["/submit-job"]["post"]["responses"]
+    assert responses["200"]["headers"] == responses["202"]["headers"]
+    async with running_service(orders_per_minute=1) as service:
+        for status in (202, 429):
+            answer = await ask(service, "POST", "submit-job", json=1)
+            assert answer.status == status
+            sent = {name for name in answer.headers if name.startswith("RateLimit")}
+            assert len(sent) == 2
+            assert sent <= responses[str(status)]["headers"].keys()
+
+
 async def test_the_page_is_self_contained() -> None:
     """/docs obeys the strict policy: no inline script or style, and only our own files."""
     async with running_service() as service:
