@@ -44,6 +44,8 @@ async def serving(
 
     ``private`` is another socket, for other processes of the service, without TLS.
     """
+    # On a terminal Sanic would advise the users of this service to run Sanic in debug mode.
+    os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "on"
     server: Any = await app.create_server(
         sock=sock,
         ssl=tls,

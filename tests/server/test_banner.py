@@ -8,6 +8,7 @@ import structlog
 from sanic_dispatch.config.settings import LogFormat, Mode, Settings
 from sanic_dispatch.server.banner import announce, banner, warn_if_open
 from tests.observability.test_log import Broken
+from tests.support.commands import on_a_terminal
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,14 @@ def test_banner_says_where_queues_are_stored(tmp_path):
     text = banner(Settings(job_queue_mode=Mode.IN_MEMORY, data_dir=tmp_path), 2567)
     assert "jobs        InMemory, gone when it stops\n" in text
     assert f"workers     CachedJsonFile in {tmp_path}\n" in text
+
+
+async def test_a_terminal_shows_the_addresses_first() -> None:
+    """What Sanic says to its developers on a terminal is not printed."""
+    command = ("serve", "--host", "127.0.0.1", "--port", "0", "--mode", "InMemory")
+    async with on_a_terminal(*command) as (process, _):
+        assert process.stderr is not None
+        first = await process.stderr.readline()
+        process.kill()
+        await process.communicate()
+    assert first.startswith(b"operator: http://127.0.0.1:")
