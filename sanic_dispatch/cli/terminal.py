@@ -32,6 +32,9 @@ STYLES = {
 _SEQUENCE = (
     "in doubt", "assigned", "waiting", "matching", "aside", "done", "failed", "cancelled",
 )  # fmt: skip
+_WHOLE = ("state", "since")
+"""Columns that are not cut on a narrow terminal; the widest of the others give way."""
+
 _FRAME_LINES = 6
 """Lines taken by the counts and by a table's head and borders."""
 
@@ -72,7 +75,7 @@ def crew_table(robots: Mapping[str, CrewMember], orders: Mapping[str, str]) -> R
         order = orders.get(name, "") if robot.doing == "mixes" else ""
         words = (name, robot.state, robot.doing, order, str(robot.mixed))
         style = "" if robot.state in ("running", "connected") else "yellow"
-        table.add_row(*(Text(printable(word)) for word in words), style=style)
+        table.add_row(*map(_line, words), style=style)
     return table
 
 
@@ -149,8 +152,8 @@ def _table(
     used = [name for name in columns if any(columns[name](entry, now) for entry in entries)]
     table = _empty(used or list(columns))
     for entry in entries[:most]:
-        words = (printable(str(columns[name](entry, now))) for name in used)
-        table.add_row(*map(Text, words), style=STYLES.get(str(entry.get("state")), ""))
+        words = (str(columns[name](entry, now)) for name in used)
+        table.add_row(*map(_line, words), style=STYLES.get(str(entry.get("state")), ""))
     if len(entries) > most:
         table.caption = f"and {len(entries) - most} more"
     return table
@@ -159,5 +162,9 @@ def _table(
 def _empty(names: Iterable[str]) -> Table:
     table = Table(expand=True, header_style="bold")
     for name in names:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+        table.add_column(_line(name), no_wrap=name in _WHOLE)
     return table
+
+
+def _line(text: str) -> Text:
+    return Text(printable(text), no_wrap=True, overflow="ellipsis")

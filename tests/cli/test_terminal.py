@@ -92,9 +92,9 @@ def test_only_changes_are_lines() -> None:
     ]
 
 
-def drawn(table: Any) -> str:
-    """Return what a terminal of 120 columns would show."""
-    console = Console(width=120, height=30, color_system=None)
+def drawn(table: Any, columns: int = 120) -> str:
+    """Return what a terminal of so many columns would show."""
+    console = Console(width=columns, height=30, color_system=None)
     with console.capture() as capture:
         console.print(table)
     return capture.get()
@@ -162,6 +162,21 @@ def test_a_table_fits() -> None:
     text = drawn(view_table(monitor(orders=200), 30))
     assert len(text.splitlines()) <= 30
     assert " more" in text
+
+
+def test_long_texts_leave_room_on_a_narrow_terminal() -> None:
+    """States and times are whole; what is long is cut, and every row is one line."""
+    state = monitor()
+    state.map["worker/u"] |= {
+        **{"label": "Robot Ada", "link": "http://127.0.0.1:42895/engine/instances/1/"},
+        **{"rule": "match.drink=cuba-libre|gin-tonic|lemonade|margarita|mojito", "ticket": 41},
+        "reason": "its callback does not wait any more",
+    }
+    lines = drawn(view_table(state, 30), columns=80).splitlines()
+    assert max(map(len, lines)) == 80
+    [robot] = [line for line in lines if "Robot Ada" in line]
+    assert "│ aside │ 100 s │ 41    │" in robot
+    assert len(re.findall("…", robot)) == 3
 
 
 def test_a_view_that_is_old_says_so() -> None:
