@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Page, WebSocket, expect
+from playwright.async_api import Page, WebSocket, WebSocketRoute, expect
 
 from sanic_dispatch.live.projection import Projection
 from tests.browser.journeys import DRINKS
@@ -72,6 +73,21 @@ async def test_names_never_reach_the_board(bar: Bar, visitors: Visitors) -> None
     for text in (*map(str, heard), await board.page.content()):
         assert "Ann" not in text
         assert "Ben" not in text
+
+
+async def test_a_number_that_is_given_out_again(visitors: Visitors) -> None:
+    """It has the logo and the drink of the new order, as after the restore of a backup."""
+    opened: asyncio.Future[WebSocketRoute] = asyncio.get_running_loop().create_future()
+    board = await visitors.blank_television()
+    await board.page.route_web_socket(re.compile("/live"), lambda live: opened.set_result(live))
+    await board.open()
+    live = await asyncio.wait_for(opened, timeout=30)
+    for logo, drink in (("lion", "Mojito"), ("fox", "Gin Tonic")):
+        order = {"n": 1, "logo": logo, "drink": drink, "state": "done", "t": 1.0}
+        live.send(json.dumps({"at": f"{logo}:1", "now": 1.0, "state": {"order/1": order}}))
+        await expect(board.page.locator("#ready li")).to_have_text(f"1{drink}")
+        picture = board.page.locator("#ready img")
+        await expect(picture).to_have_attribute("src", f"img/logos/{logo}.svg")
 
 
 @pytest.mark.parametrize("logo", ["valueOf", "lion.at", {"toString": 1}])

@@ -26,7 +26,7 @@ RECORD_CLICK = f"""addEventListener('click', ({{ target }}) => {{
 }}, true)"""
 RECORD_APPEARANCE = f"""window.seen = {{}};
 new MutationObserver(() => {{
-    for (const {{ dataset: {{ n }} }} of document.querySelectorAll('#next li')) {{
+    for (const {{ textContent: n }} of document.querySelectorAll('#next b')) {{
         if (seen[n]) continue;
         seen[n] = {{ dom: {NOW} }};
         requestAnimationFrame(() => {{ seen[n].frame = {NOW}; }});

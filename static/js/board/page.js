@@ -28,8 +28,8 @@ function render({ view, status }) {
 function renderColumn(id, orders, total) {
   const list = $(id);
   const shown = orders.slice(0, ROOM[id]);
-  const old = new Map([...list.children].map((tile) => [Number(tile.dataset.n), tile]));
-  const tiles = shown.map((order) => old.get(order.n) ?? newTile(order));
+  const old = new Map([...list.children].map((tile) => [tile.dataset.order, tile]));
+  const tiles = shown.map((order) => old.get(nameOf(order)) ?? newTile(order));
   tiles.forEach((tile, i) => renderPercent(tile.querySelector('progress'), shown[i].percent));
   // Moving a tile, even to where it was, would restart its animation.
   if (tiles.length !== old.size || tiles.some((tile, i) => tile !== list.children[i])) list.replaceChildren(...tiles);
@@ -53,13 +53,17 @@ function renderOthers(numbers) {
   }
 }
 
-function newTile({ n, logo, drink }) {
+// After a restart with an older state, or none, a number is given out again.
+const nameOf = ({ n, logo, drink }) => `${n} ${logo} ${drink}`;
+
+function newTile(order) {
+  const { n, logo, drink } = order;
   const number = el('b', { className: n > 999 ? 'long' : '' }, n);
   const picture = el('img', { src: logoImage(logo), alt: t(`logos.${logo}`) });
   const bar = el('progress', { max: 100 });
   bar.setAttribute('aria-label', t('howFar'));
   const tile = el('li', { className: 'new' }, picture, el('span', {}, number, el('small', {}, drinkName(drink)), bar));
-  tile.dataset.n = n;
+  tile.dataset.order = nameOf(order);
   tile.onanimationend = () => tile.classList.remove('new');
   return tile;
 }
