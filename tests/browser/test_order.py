@@ -404,6 +404,25 @@ async def test_a_failure_has_a_text_for_customers(bar: Bar, visitors: Visitors) 
     )
 
 
+async def test_a_failure_is_shown_until_the_next_order(bar: Bar, visitors: Visitors) -> None:
+    """Whoever scans the code again sees it, unless they have ordered since then."""
+    robot = await bar.robot()
+    phone = await visitors.phone()
+    await phone.place()
+    await bar.fail(await phone.order_id(), robot, "no ice")
+    await phone.shows("failed")
+    await phone.open()
+    await phone.shows("failed")
+    await phone.button("Order again").click()
+    await phone.place()
+    robot.finish()
+    robot.finish()
+    await phone.shows("done")
+    await phone.open()
+    await expect(phone.tabs).to_have_count(2)
+    await expect(phone.name).to_be_visible()
+
+
 async def test_an_order_of_another_tab(bar: Bar, visitors: Visitors) -> None:
     """A tab that was open already shows and follows it."""
     first = await visitors.phone()

@@ -73,7 +73,9 @@ export class MyOrders {
     const orders = [...this.#orders];
     const id = params.get('order');
     if (id) return this.#find(id);
-    return params.has('drink') ? null : orders.reverse().find(({ order }) => !isOver(order.state));
+    if (params.has('drink')) return null;
+    // One that failed may still be put back, but whoever has ordered again has seen it.
+    return orders.reverse().find(({ order: { state } }, i) => !isOver(state) && (state !== 'failed' || i === 0));
   }
 
   #find(id) {
