@@ -222,6 +222,28 @@ async def test_how_long_orders_are_kept(visitors: Visitors) -> None:
     assert await phone.page.evaluate(KEPT_ORDERS) == ["just over", "waiting"]
 
 
+async def test_orders_of_long_ago_leave_a_page_that_stays_open(
+    bar: Bar, visitors: Visitors
+) -> None:
+    """Their tabs go half an hour after their end, but not the order that is shown."""
+    visitors.expect_network_errors = True  # a page that sleeps so long reconnects
+    phone = await visitors.newcomer()
+    await phone.page.clock.install()
+    await phone.open()
+    await phone.place(name="Ann")
+    await phone.button("Order another").click()
+    await phone.place(name="Ben")
+    robot = bar.begin()
+    robot.finish()
+    robot.finish()
+    await phone.shows("done")
+    await expect(phone.tabs).to_have_text(["2Ready", "1Ready"])
+    await phone.page.clock.fast_forward("31:00")
+    await expect(phone.tabs).to_have_count(1)
+    await phone.shows("done")
+    await expect(phone.number).to_have_text("2")
+
+
 @pytest.mark.parametrize("script", ["my_orders.js", "words/en.js"])
 async def test_an_order_is_possible_after_loading_failed(visitors: Visitors, script: str) -> None:
     """If the network fails while the page loads, it says so, and the next try succeeds."""

@@ -40,7 +40,7 @@ export class MyOrders {
     this.#buttons();
     allOrders().forEach((order) => this.#track(order));
     this.#show(this.#first(params));
-    setInterval(() => this.#render(), TICK_MS);
+    setInterval(() => this.#adopt(), TICK_MS);
     addEventListener('storage', () => this.#adopt());
     navigator.serviceWorker?.addEventListener('message', ({ data }) => data.show && this.#open(data.show));
   }
@@ -96,11 +96,13 @@ export class MyOrders {
     return tracked.start();
   }
 
-  // Follow the orders of other tabs once they are sent, and drop those that were discarded there.
+  // Follow the orders of other tabs once they are sent. Drop those that were discarded there, or ended long ago.
   #adopt() {
     const kept = allOrders();
-    const isKept = (order) => kept.some(({ key }) => key === order.key);
-    [...this.#orders].filter(({ order, phase }) => UNSENT.includes(phase) && !isKept(order)).forEach((tracked) => this.#drop(tracked));
+    const isKept = ({ order }) => !order.key || kept.some(({ key }) => key === order.key);
+    const isPast = (tracked) => tracked !== this.#shown && isOver(tracked.order.state);
+    [...this.#orders].filter((tracked) => (UNSENT.includes(tracked.phase) || isPast(tracked)) && !isKept(tracked))
+      .forEach((tracked) => this.#drop(tracked));
     const known = new Set([...this.#orders].map(({ order }) => order.key));
     kept.filter(({ key, id }) => id && !known.has(key)).forEach((order) => this.#track(order));
     this.#render();
