@@ -18,6 +18,7 @@ from tests.support.server import eventually
 
 MARKUP = "<img src=x onerror=alert(1)>"
 
+MARKS = "(all) => all.map((one) => getComputedStyle(one, '::before').content)"
 TOPS = """() => [...document.querySelectorAll('.tiles dt + dd')].map(
     (number) => Math.round(number.getBoundingClientRect().top))"""
 LINES = """(node) => {
@@ -58,6 +59,17 @@ async def test_a_robots_row(bar: Bar, visitors: Visitors) -> None:
     link = row.get_by_role("link", name="Robot Ada: process instance")
     await expect(link).to_have_attribute("href", robot.instance.url)
     await expect(link).to_have_attribute("rel", "noopener noreferrer")
+
+
+async def test_why_a_robot_is_aside(bar: Bar, visitors: Visitors) -> None:
+    """The reason, and apart from it how often it refused."""
+    monitor = await visitors.operator()
+    gone = {"CPEE-CALLBACK": "http://127.0.0.1:1/callbacks/1/", "CPEE-LABEL": "Robot Zoe"}
+    async with bar.service.http.post(f"{bar.service.base_url}register-worker", headers=gone):
+        await bar.order("Ann")
+    notes = monitor.worker("Robot Zoe").locator("td small")
+    await expect(notes).to_have_text([re.compile("reach|refused"), "1 refusal"])
+    assert await notes.evaluate_all(MARKS) == ["none", '"· "']
 
 
 async def test_the_title_of_a_hidden_page(bar: Bar, visitors: Visitors) -> None:
