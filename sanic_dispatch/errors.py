@@ -199,7 +199,7 @@ class WrongMediaType(InvalidRequest):
     code = "UnsupportedMediaType"
 
     def __init__(self) -> None:
-        super().__init__("send the job as application/json")
+        super().__init__("send the body as application/json")
 
 
 class BodyTooLarge(InvalidRequest):
@@ -558,7 +558,7 @@ PROBLEMS: dict[str, Problem] = {
         "a body may have 2097152 bytes",
         "; or the head of the request (its path and headers) is over 8 KiB",
     ),
-    "UnsupportedMediaType": Problem(415, "send the job as application/json"),
+    "UnsupportedMediaType": Problem(415, "send the body as application/json"),
     "ExpectationFailed": Problem(417, "Expect condition could not be satisfied"),
     "IdempotencyMismatch": Problem(422, "this Idempotency-Key was used for another job"),
     "UpgradeRequired": Problem(

@@ -350,7 +350,7 @@ FORM = "application/x-www-form-urlencoded"
         ("fail", {}, b"", "fail: only the worker that holds the job can do this"),
         ("fail", {**INSTANCE, "Content-Type": FORM}, b"retry=y", "fail: retry is true or false"),
         ("complete", {**INSTANCE, "Content-Type": FORM}, b"result=x", "complete: not JSON"),
-        ("complete", {**INSTANCE, "Content-Type": "text/plain"}, b"x", "complete: send the job as"),
+        ("complete", {**INSTANCE, "Content-Type": "text/plain"}, b"x", "complete: send the body"),
         ("extend", {"CPEE-INSTANCE-UUID": "another"}, b"", "extend: only the worker that holds"),
     ],
 )
