@@ -151,9 +151,19 @@ def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: st
 
 
 def confirm(question: str, options: Mapping[str, Any]) -> None:
-    """Ask on a terminal, unless --yes is given."""
-    if not options["yes"] and _is_terminal():
-        click.confirm(question, abort=True)
+    """Ask on a terminal, unless --yes is given.
+
+    Raises Abort for a no, and KeyboardInterrupt on Ctrl-C.
+    """
+    if options["yes"] or not _is_terminal():
+        return
+    try:
+        is_sure = click.confirm(question)
+    except click.Abort:  # there is no answer
+        click.echo(err=True)
+        raise KeyboardInterrupt from None
+    if not is_sure:
+        raise click.Abort
 
 
 def _service(act: str) -> Callable[..., Ask]:

@@ -167,3 +167,11 @@ async def test_confirmation_on_a_terminal(
     assert "Hand out no more jobs? [y/N]" in done.stdout
     assert service.app.ctx.dispatcher.is_paused is paused
     assert "[y/N]" not in (await run(service, "pause", "--yes")).stdout
+
+
+async def test_no_answer_on_a_terminal(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C at the question has the exit code of Ctrl-C, and so has the end of the input."""
+    monkeypatch.setattr("sanic_dispatch.cli.ctl._is_terminal", lambda: True)
+    done = await run(service, "pause", input="")
+    assert (done.exit_code, done.stderr) == (130, "\n")
+    assert not service.app.ctx.dispatcher.is_paused
