@@ -502,6 +502,7 @@ class Batches:
         try:
             edit = await self._store.refresh()
         except StorageError as error:
+            self._stats.failed()
             inbox, self._inbox = self._inbox, []
             for entry in inbox:
                 if entry.reply is None:

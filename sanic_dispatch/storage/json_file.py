@@ -163,6 +163,13 @@ class JsonFiles:
                 if file is not None:
                     file.check_unedited()
 
+    def _check_readable(self) -> None:
+        """Raise StorageFailed if an edit has damaged a file: then no batch can be written."""
+        with _reporting_read_errors():
+            for file in (self._jobs, self._workers):
+                if file is not None:
+                    file.check_readable()
+
     def try_writing(self) -> None:
         if self._outcome_is_unknown:
             raise StorageFailed("nothing can be written: a failed write is not rolled back yet")
@@ -171,6 +178,8 @@ class JsonFiles:
             if self._journal is not None:
                 self._journal.check()
             write_test_file(self._folder)
+        if self._rereads:
+            self._check_readable()
 
     def erase(self) -> None:
         """Erase older records: remove the journals, after their events are moved to segments.

@@ -135,6 +135,12 @@ class ArrayFile(WholeFile[Blocks], Generic[R]):
         self._on_disk, self._is_edited = [content], True
         return [each.record for each in found], _modified_s(self.path)
 
+    def check_readable(self) -> None:
+        """Raise NotAQueue if an edit has made the file unreadable; do not take any edit over."""
+        content = read_regular(self.path) or EMPTY_ARRAY
+        if not self._is_on_disk(content):
+            read_array(self.path, self._kind, content)
+
     def check_unedited(self) -> None:
         """Raise EditedMeanwhile if the file is not as last read or written, or NotAQueue."""
         if not self._is_on_disk(read_regular(self.path) or EMPTY_ARRAY):

@@ -168,3 +168,33 @@ async def _is_red(service: Service) -> bool:
 
 async def _is_green(service: Service) -> bool:
     return (await _answer(service))[0] == 200
+
+
+async def test_not_ready_while_a_file_cannot_be_read(tmp_path: Path) -> None:
+    """An edit that damages it makes every request fail; one that mends it is taken over."""
+    async with running_service(mode=Mode.JSON_FILE, data_dir=tmp_path) as service:
+        await service.submit("a")
+        file = tmp_path / "jobs.json"
+        before = file.read_text()
+        file.write_text("[")
+        assert (await service.submit("b"))[0] == 503
+        async with service.http.get(service.base_url + "ready") as answer:
+            assert answer.status == 503
+            assert "jobs.json: is no JSON array" in (await answer.json())["detail"]
+        failing = 'dispatch_storage_failing{queue="both"} '
+        assert failing + "1.0" in await _metrics(service)
+        file.write_text(before.replace('"a"', '"edited"'))
+
+        async def is_ready() -> bool:
+            async with service.http.get(service.base_url + "ready") as answer:
+                return answer.status == 200
+
+        await eventually(is_ready)
+        assert failing + "0.0" in await _metrics(service)
+        assert (await service.submit("b"))[0] == 202
+        assert "edited" in file.read_text()
+
+
+async def _metrics(service: Service) -> str:
+    async with service.http.get(service.base_url + "metrics") as answer:
+        return await answer.text()
