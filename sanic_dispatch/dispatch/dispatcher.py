@@ -414,10 +414,8 @@ class Dispatcher:
         In the second case the job that is returned is ``cancelling``. Raises UnknownJob, and
         WrongState if the holder could not hear of it.
         """
-        await self._until_open()
         cancel = c.Cancel(job_id, reason, request=REQUEST_ID.get())
-        placed: Placed = await self.batches.execute(cancel)
-        return placed.job
+        return (await self._change_job(cancel)).job
 
     # ---- registrations and reports
 
@@ -494,8 +492,7 @@ class Dispatcher:
 
     async def accept(self, job_id: str, proof: Proof) -> Placed:
         """Take a job that was offered to a connected worker. Raises as ``complete``."""
-        await self._until_open()
-        return await self._execute_report(c.Accept(job_id, proof, REQUEST_ID.get()))
+        return await self._change_job(c.Accept(job_id, proof, REQUEST_ID.get()))
 
     def lease_of_s(self, job: Job) -> float | None:
         """Return how long its holder may keep a job without a word; None: forever."""
@@ -556,7 +553,7 @@ class Dispatcher:
         await self._until_open()
         reached_by = self._if_attached(connection)
         complete = c.Complete(job_id, proof, result, REQUEST_ID.get(), reached_by)
-        return await self._execute_report(complete)
+        return await self._change_job(complete)
 
     async def fail(
         self,
@@ -575,26 +572,23 @@ class Dispatcher:
         await self._until_open()
         reached_by = self._if_attached(connection)
         fail = c.Fail(job_id, proof, reason, retry, cancelled, REQUEST_ID.get(), reached_by)
-        return await self._execute_report(fail)
+        return await self._change_job(fail)
 
     async def report_progress(
         self, job_id: str, proof: Proof, percent: float | None, text: str | None
     ) -> Placed:
         """Keep how far the holder is, and renew its lease. Raises as ``complete``."""
-        await self._until_open()
         report = c.ReportProgress(job_id, proof, percent, text, REQUEST_ID.get())
-        return await self._execute_report(report)
+        return await self._change_job(report)
 
     async def ask_if_cancelling(self, job_id: str, proof: Proof) -> bool:
         """Return whether the holder is to stop. Raises as ``complete``."""
-        await self._until_open()
         ask = c.AskIfCancelling(job_id, proof, REQUEST_ID.get())
-        return (await self._execute_report(ask)).job.cancelling
+        return (await self._change_job(ask)).job.cancelling
 
     async def extend(self, job_id: str, proof: Proof) -> Placed:
         """Renew a job's lease. Raises as ``complete``."""
-        await self._until_open()
-        return await self._execute_report(c.Extend(job_id, proof, REQUEST_ID.get()))
+        return await self._change_job(c.Extend(job_id, proof, REQUEST_ID.get()))
 
     def note_refused(self, job_id: str, proof: Proof, reason: str) -> None:
         """Note that a report on a job was refused; returns at once."""
@@ -606,8 +600,10 @@ class Dispatcher:
         """Return the receipt that goes with a job and later proves who got it."""
         return self._machine.receipts.receipt(job)
 
-    async def _execute_report(self, report: c.Command) -> Placed:
-        placed: Placed = await self.batches.execute(report)
+    async def _change_job(self, command: c.Command) -> Placed:
+        """Apply a command about a job, once jobs and workers are taken in."""
+        await self._until_open()
+        placed: Placed = await self.batches.execute(command)
         return placed
 
     async def _job_to_answer_with(self, command: c.Command) -> Job | None:
