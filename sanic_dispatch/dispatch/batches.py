@@ -378,7 +378,8 @@ class Batches:
         """
         self._called_off = []
         for entry in pending.entries:
-            applied = _applied(entry)
+            applied = entry.applied
+            assert applied is not None
             for effect in applied.effects:
                 if self._machine.is_still_due(effect):
                     self._on_effect(effect)
@@ -574,11 +575,6 @@ def _known_by_number(command: c.Command) -> c.Command:
 def _unwrapped(command: c.Command) -> c.Command:
     """Return the command that another process has forwarded, or this one."""
     return command.command if isinstance(command, c.Forwarded) else command
-
-
-def _applied(entry: _QueuedCommand) -> Applied:
-    assert entry.applied is not None
-    return entry.applied
 
 
 def _fate_of(entry: _QueuedCommand) -> str:
