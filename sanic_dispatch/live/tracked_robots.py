@@ -241,14 +241,9 @@ class Robots:
 
     def note_matched(self) -> None:
         """Show as waiting the robots whose rules are matched by now."""
-        free = self.free.items()
-        matched = [url for url, robot in free if robot.is_matching and self._is_matched(robot)]
-        for url in matched:
-            self.free[url] = TrackedRobot(self.free[url].worker)
-
-    def _is_matched(self, robot: TrackedRobot) -> bool:
-        rule = robot.worker.rule
-        return rule == ANYTHING or self._line.is_matched(rule)
+        for url, robot in self.free.items():
+            if robot.is_matching and self._line.is_matched(robot.worker.rule):
+                self.free[url] = TrackedRobot(robot.worker)
 
     def _came_back(self, identity: Key | str | None) -> None:
         """Note that a robot is not between two jobs any more."""
@@ -263,7 +258,7 @@ class Robots:
             self._put(self.aside, robot)
         else:
             self._put(self.free, robot)
-            if not self._is_matched(robot):
+            if not self._line.is_matched(robot.worker.rule):
                 self.free[url] = robot._replace(is_matching=True)
 
     def _put(self, place: dict[str, TrackedRobot], robot: TrackedRobot) -> None:
