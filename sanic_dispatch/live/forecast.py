@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Set
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from sanic_dispatch.core.job import Job, Stage
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.live.estimator import Estimator, Load
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.progress_estimator import Report
+from sanic_dispatch.live.tracked_robots import Robots
 
 LOAD_MAX_AGE_S = 1.0
 """How long a computed load is reused while no robot began or ended a job."""
@@ -20,35 +21,6 @@ the share of time that computing takes. For 20 robots it takes 50 µs, 5 % of a 
 
 MAX_LOADS = 1000
 """For how many different crews the load is kept."""
-
-
-class RobotCounts(Protocol):
-    """The robots, as far as an estimate depends on them.
-
-    ``rules`` are those of robots to count; None counts all of them.
-    """
-
-    def is_any_free(self, rules: Set[str] | None) -> bool:
-        """Return whether a robot is free."""
-
-    def count(self, rules: frozenset[str] | None) -> int:
-        """Return how many robots are at work."""
-
-
-class Served(Protocol):
-    """An order that a robot has, since ``since_s``; ``rule`` is the robot's.
-
-    ``reports`` are those in which the robot said how far it is.
-    """
-
-    @property
-    def reports(self) -> tuple[Report, ...]: ...
-
-    @property
-    def since_s(self) -> float: ...
-
-    @property
-    def rule(self) -> str: ...
 
 
 class Competition(NamedTuple):
@@ -92,7 +64,7 @@ class Forecast:
     ``robots`` and ``assigned`` are read for each estimate.
     """
 
-    def __init__(self, robots: RobotCounts, assigned: Collection[Served]) -> None:
+    def __init__(self, robots: Robots, assigned: Collection[Order]) -> None:
         self.estimator = Estimator()
         self._robots = robots
         self._assigned = assigned
@@ -169,7 +141,7 @@ class Forecast:
         self._loads[rules] = _CachedLoad(load, now_s, self.changes)
         return load
 
-    def _remaining_s(self, served: Served, now_s: float) -> float:
+    def _remaining_s(self, served: Order, now_s: float) -> float:
         if not served.reports:
             return self.estimator.remaining_s(now_s - served.since_s)
         since_s = now_s - served.reports[-1].at_s
