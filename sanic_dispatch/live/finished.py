@@ -41,12 +41,13 @@ class FinishedOrders:
         self.expired_done: deque[Order] = deque(maxlen=MAX_EXPIRED)
         self.expired_failed: deque[Order] = deque(maxlen=MAX_EXPIRED)
         self._keep_failed_s = keep_failed_s
-        self._last_s = 0.0
+        self.last_s = 0.0
+        """When the last order finished, Unix seconds."""
 
     def add(self, order: Order) -> list[Order]:
         """Add an order, and return the orders that this pushed out."""
         job = order.job
-        self._last_s = max(self._last_s, job.finished_s or 0.0)
+        self.last_s = max(self.last_s, job.finished_s or 0.0)
         is_failed = job.state is State.FAILED
         orders, most = (self.failed, MAX_FAILED) if is_failed else (self.recent, MAX_RECENT)
         orders[job.id] = order
@@ -69,16 +70,11 @@ class FinishedOrders:
         """Yield the failed orders, the newest first, and after them the expired."""
         return chain(reversed(self.failed.values()), reversed(self.expired_failed))
 
-    @property
-    def last_s(self) -> float:
-        """When the last order finished, Unix seconds."""
-        return self._last_s
-
     def restore(self, recent: Iterable[Order], failed: Iterable[Order], last_s: float) -> None:
         """Go on with these orders, each kind in the order in which they were added."""
         self.recent.update((order.job.id, order) for order in recent)
         self.failed.update((order.job.id, order) for order in failed)
-        self._last_s = last_s
+        self.last_s = last_s
 
     def expire(self, now_s: float) -> list[Order]:
         """Remove and return the orders that have been shown long enough.
@@ -87,7 +83,7 @@ class FinishedOrders:
         counts in both directions, so a clock that was set back keeps none for longer.
         """
         recent = _pop_while(self.recent, lambda order: abs(now_s - order.since_s) > RECENT_S)
-        failed_s = self._last_s - self._keep_failed_s
+        failed_s = self.last_s - self._keep_failed_s
         failed = _pop_while(self.failed, lambda order: order.since_s < failed_s)
         self.expired_recent += recent
         self.expired_done += filter(_is_done, recent)

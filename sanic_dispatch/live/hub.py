@@ -324,7 +324,9 @@ class Hub:
         now_s, since_s = self._clock.monotonic_s(), self._unpushed_since_s
         self._unpushed_since_s = None
         yield from self._retry_stalled(now_s)
-        is_heartbeat, self._heartbeat_at_s = self._next_heartbeat(now_s)
+        is_heartbeat = now_s >= self._heartbeat_at_s
+        if is_heartbeat:
+            self._heartbeat_at_s = now_s + HEARTBEAT_S
         for channel in list(self._shared.values()):
             if channel.clients:
                 yield from self._push(channel, is_heartbeat)
@@ -333,10 +335,6 @@ class Hub:
         if since_s is not None:
             self.stats.lag_s.observe(self._clock.monotonic_s() - since_s)
         yield from self._sweep_orders(now_s)
-
-    def _next_heartbeat(self, now_s: float) -> tuple[bool, float]:
-        is_due = now_s >= self._heartbeat_at_s
-        return is_due, now_s + HEARTBEAT_S if is_due else self._heartbeat_at_s
 
     def _orders_to_push(self) -> list[Channel]:
         """Return the followed orders that changed or are near the front: these get every step."""

@@ -30,7 +30,7 @@ from sanic_dispatch.live.projection import Projection, Situation
 from sanic_dispatch.live.resumption import ENTRY_BYTES, ChangedKeys
 from sanic_dispatch.live.serializers import Standing
 from sanic_dispatch.live.tracked_robots import TrackedRobot
-from sanic_dispatch.live.why import Reason, Why
+from sanic_dispatch.live.why import Reason
 
 BOARD_WAITING = 50
 BOARD_ASSIGNED = 100
@@ -245,7 +245,7 @@ class Monitor(SharedView):
             why = self._projection.obstacle(order)
             if record is None or record[1] != why:
                 record = (job, why)
-        return ViewItem(key, record, partial(_monitor_order, record[1]), order)
+        return ViewItem(key, record, partial(serializers.monitor_order, why=record[1]), order)
 
     def _aheads(self, waiting: Sequence[Order]) -> Iterator[ViewItem]:
         """Yield the item ``ahead``, unless positions say it.
@@ -388,10 +388,6 @@ def _order_items(
 ) -> Iterator[ViewItem]:
     for order in orders:
         yield ViewItem(f"order/{order.job.ticket}", order.job, render, order)
-
-
-def _monitor_order(why: Why | None, order: Order) -> dict[str, Any]:
-    return serializers.monitor_order(order, why)
 
 
 def _worker_item(robot: TrackedRobot) -> ViewItem:

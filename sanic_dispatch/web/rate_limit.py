@@ -24,7 +24,8 @@ class Quota:
 
     def __init__(self, per_minute: int, now_s: Callable[[], float]) -> None:
         self._per_minute = per_minute
-        self._each_s = MINUTE_S / per_minute
+        self.each_s = MINUTE_S / per_minute
+        """The seconds between two orders at the limit."""
         self._now_s = now_s
         self._full_at_s: OrderedDict[str, float] = OrderedDict()
         """By address: when its bucket will be full again (monotonic seconds)."""
@@ -32,13 +33,13 @@ class Quota:
     def take(self, address: str) -> int:
         """Count an order; return how many more may come now. Raises TooManyOrders."""
         now_s = self._now_s()
-        refill_s = max(self._full_at_s.get(address, now_s) - now_s, 0.0) + self._each_s
+        refill_s = max(self._full_at_s.get(address, now_s) - now_s, 0.0) + self.each_s
         if refill_s > MINUTE_S + 1e-9:
             raise TooManyOrders(self._per_minute, refill_s - MINUTE_S)
         self._full_at_s[address] = now_s + refill_s
         self._full_at_s.move_to_end(address)
         self._forget(now_s)
-        return int((MINUTE_S - refill_s) / self._each_s + 1e-9)
+        return int((MINUTE_S - refill_s) / self.each_s + 1e-9)
 
     def headers(self, left: int, wait_s: float) -> dict[str, str]:
         """Return the RateLimit headers: how many are left, and when there will be more."""
@@ -46,11 +47,6 @@ class Quota:
             "RateLimit-Policy": f'"orders";q={self._per_minute};w={MINUTE_S:.0f}',
             "RateLimit": f'"orders";r={left};t={ceil(wait_s)}',
         }
-
-    @property
-    def each_s(self) -> float:
-        """The seconds between two orders at the limit."""
-        return self._each_s
 
     def _forget(self, now_s: float) -> None:
         while self._full_at_s:
