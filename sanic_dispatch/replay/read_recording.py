@@ -13,7 +13,7 @@ import ujson
 
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import DEFAULT_PRIORITY
-from sanic_dispatch.core.rules import ANYTHING, arguments_of, members_of, rule_of
+from sanic_dispatch.core.rules import ANYTHING, members_of, rule_of
 from sanic_dispatch.core.worker import CONNECTED, REPLACED, UNSETTLED
 from sanic_dispatch.replay.recording import (
     NEVER,
@@ -34,9 +34,6 @@ from sanic_dispatch.storage.event_record import LoggedEvent
 BREAK_S = 300.0
 """A robot that registers later than this after its last order has had a break: it comes back when
 it did. One that registers sooner does so as soon after its order whenever that ends."""
-
-Payloads = Mapping[int, bytes]
-"""The data of orders, by the number of the event that brought it."""
 
 
 class _Track:
@@ -77,7 +74,9 @@ class RecordingReader:
     def __init__(self, begin_s: float | None = None, end_s: float | None = None) -> None:
         self._begin_s = begin_s
         self._end = None if end_s is None else ticks_of(end_s)
-        self._recording: Recording | None = None
+        self._recording = Recording(0, 0, 0)
+        self._has_begun = False
+        """Whether there was an event."""
         self._orders: dict[int, RecordedOrder] = {}
         """The orders that are not over, or have failed."""
         self._tracks: dict[str, list[_Track]] = {}
@@ -107,9 +106,9 @@ class RecordingReader:
         self._tick = max(self._tick, ticks_of(event.at_s))
         at = Moment(self._tick, 2 * event.n)
         recording = self._recording
-        if recording is None:
-            begin = self._tick if self._begin_s is None else ticks_of(self._begin_s)
-            recording = self._recording = Recording(begin, begin, self._tick)
+        if not self._has_begun:
+            self._has_begun = True
+            recording.begin = self._tick if self._begin_s is None else ticks_of(self._begin_s)
             self._first = Moment(self._tick, 0)
             self._has_begun_before = event.n > 1
         recording.last = self._tick
@@ -118,11 +117,11 @@ class RecordingReader:
         if event.ordering and (recording.ordering is None or self._tick <= recording.begin):
             recording.ordering = event.ordering
         if event.event == EventKind.JOB_SUBMITTED:
-            self._submitted(recording, at, event, data)
+            self._submitted(at, event, data)
         elif on_order := _OF_ORDERS.get(event.event):
-            order = self._orders.get(event.ticket) or self._earlier(recording, at, event)
+            order = self._orders.get(event.ticket) or self._earlier(event)
             if order is not None:
-                on_order(self, recording, at, event, order)
+                on_order(self, at, event, order)
         elif on_robot := _OF_ROBOTS.get(event.event):
             on_robot(self, at, event)
         elif act := _PAUSES.get(event.event):
@@ -134,7 +133,7 @@ class RecordingReader:
     def recording(self) -> Recording | None:
         """Return the recording; None if there were no events in the span."""
         recording = self._recording
-        if recording is None:
+        if not self._has_begun:
             return None
         recording.end = recording.last + 1 if self._end is None else self._end
         for track in self._numbered:
@@ -149,37 +148,31 @@ class RecordingReader:
 
     # ---- orders
 
-    def _submitted(
-        self, recording: Recording, at: Moment, event: LoggedEvent, data: bytes | None
-    ) -> None:
+    def _submitted(self, at: Moment, event: LoggedEvent, data: bytes | None) -> None:
         priority = _priority_of(event)
         order = RecordedOrder(
             event.ticket, at, data or b"", priority, event.promise, is_data_kept=data is not None
         )
         self._orders[event.ticket] = order
-        recording.orders.append(order)
+        self._recording.orders.append(order)
         self._waits_from = order, at
-        self._left += self._counts(recording, order)
+        self._left += self._counts(order)
 
-    def _earlier(
-        self, recording: Recording, at: Moment, event: LoggedEvent
-    ) -> RecordedOrder | None:
+    def _earlier(self, event: LoggedEvent) -> RecordedOrder | None:
         """Return an order that came before the first event, if it is given to a robot again."""
         if event.event != EventKind.JOB_ASSIGNED or event.waiting_s is None:
             return None
         came = min(ticks_of(event.at_s - event.waiting_s), self._first.tick - 1)
         order = RecordedOrder(event.ticket, Moment(came, 0), b"", DEFAULT_PRIORITY)
         self._orders[event.ticket] = order
-        recording.orders.append(order)
+        self._recording.orders.append(order)
         return order
 
-    def _counts(self, recording: Recording, order: RecordedOrder) -> bool:
+    def _counts(self, order: RecordedOrder) -> bool:
         end = self._end
-        return recording.begin <= order.at.tick and (end is None or order.at.tick < end)
+        return self._recording.begin <= order.at.tick and (end is None or order.at.tick < end)
 
-    def _assigned(
-        self, recording: Recording, at: Moment, event: LoggedEvent, order: RecordedOrder
-    ) -> None:
+    def _assigned(self, at: Moment, event: LoggedEvent, order: RecordedOrder) -> None:
         if (unsettled := self._open(order)) is not None:
             # It is sent again to the robot that may have it.
             unsettled.is_faulty = True
@@ -205,43 +198,33 @@ class RecordingReader:
         self._note_passed_over(order, order.at if is_new else at, track)
         track.order, track.hand_over, track.is_waiting = order, hand_over, False
 
-    def _confirmed(
-        self, recording: Recording, at: Moment, event: LoggedEvent, order: RecordedOrder
-    ) -> None:
+    def _confirmed(self, at: Moment, event: LoggedEvent, order: RecordedOrder) -> None:
         hand_over = self._open(order)
         if hand_over is not None and hand_over.taken is None:
             hand_over.taken = at
 
-    def _progressed(
-        self, recording: Recording, at: Moment, event: LoggedEvent, order: RecordedOrder
-    ) -> None:
+    def _progressed(self, at: Moment, event: LoggedEvent, order: RecordedOrder) -> None:
         hand_over = self._open(order)
         if hand_over is not None and event.percent is not None:
             hand_over.reports = [*(hand_over.reports or ()), (at, event.percent)]
 
-    def _doubted(
-        self, recording: Recording, at: Moment, event: LoggedEvent, order: RecordedOrder
-    ) -> None:
+    def _doubted(self, at: Moment, event: LoggedEvent, order: RecordedOrder) -> None:
         hand_over = self._open(order)
         if hand_over is not None:
             hand_over.is_faulty = True
 
-    def _returned(
-        self, recording: Recording, at: Moment, event: LoggedEvent, order: RecordedOrder
-    ) -> None:
+    def _returned(self, at: Moment, event: LoggedEvent, order: RecordedOrder) -> None:
         hand_over = self._open(order)
         if hand_over is None:
-            recording.acts.append(OperatorEntry(at, OperatorAct.PUTS_BACK, order.ticket))
-            self._left += self._counts(recording, order)
+            self._recording.acts.append(OperatorEntry(at, OperatorAct.PUTS_BACK, order.ticket))
+            self._left += self._counts(order)
             return
         hand_over.is_faulty = True
         self._waits_from = order, at
         stays = hand_over.taken is None and not hand_over.is_by_answer
         self._end_hand_over(order, at, Ending.REFUSED if stays else Ending.RETURNED)
 
-    def _over(
-        self, recording: Recording, at: Moment, event: LoggedEvent, order: RecordedOrder
-    ) -> None:
+    def _over(self, at: Moment, event: LoggedEvent, order: RecordedOrder) -> None:
         ending = _ENDINGS[event.event]
         if self._open(order) is not None:
             self._end_hand_over(order, at, ending)
@@ -251,24 +234,20 @@ class RecordingReader:
             order.cancelled = at
         if ending is not Ending.FAILED:
             del self._orders[order.ticket]
-        self._left -= self._counts(recording, order)
+        self._left -= self._counts(order)
 
-    def _cancelling(
-        self, recording: Recording, at: Moment, event: LoggedEvent, order: RecordedOrder
-    ) -> None:
+    def _cancelling(self, at: Moment, event: LoggedEvent, order: RecordedOrder) -> None:
         order.cancelled = at
 
-    def _moved(
-        self, recording: Recording, at: Moment, event: LoggedEvent, order: RecordedOrder
-    ) -> None:
+    def _moved(self, at: Moment, event: LoggedEvent, order: RecordedOrder) -> None:
         priority = _priority_of(event)
         known = next(
-            (act.priority for act in reversed(recording.acts) if _sets_priority(act, order)),
+            (act.priority for act in reversed(self._recording.acts) if _sets_priority(act, order)),
             order.priority,
         )
         is_priority = priority != known
         act = OperatorAct.SETS_PRIORITY if is_priority else OperatorAct.MOVES_TO_FRONT
-        recording.acts.append(OperatorEntry(at, act, order.ticket, priority))
+        self._recording.acts.append(OperatorEntry(at, act, order.ticket, priority))
 
     @staticmethod
     def _open(order: RecordedOrder) -> HandOver | None:
@@ -367,7 +346,6 @@ class RecordingReader:
         if event.callback.startswith(CONNECTED):
             self._connected.append(track)
         tracks.append(track)
-        assert self._recording is not None
         self._recording.robots.append(track.robot)
         return track
 
@@ -450,14 +428,13 @@ class RecordingReader:
 def data_for(rule: str) -> bytes:
     """Return data of an order that a rule admits, for one whose data is not kept."""
     members: dict[str, object] = {}
-    for name, value in arguments_of(rule):
-        kind, _, path = name.partition(".")
-        if kind == "match":
-            *parents, last = path.split(".")
+    for condition in rule_of(rule).conditions:
+        if not condition.is_negated:
+            *parents, last = condition.path
             inner = members
             for each in parents:
                 inner = inner.setdefault(each, {})  # type: ignore[assignment]
-            inner[last] = value.replace("||", "\0").split("|")[0].replace("\0", "|")
+            inner[last] = min(condition.values)
     return ujson.dumps(members).encode()
 
 
@@ -521,9 +498,7 @@ _PAUSES: Mapping[str, OperatorAct] = {
     EventKind.DISPATCH_PAUSED: OperatorAct.PAUSES,
     EventKind.DISPATCH_RESUMED: OperatorAct.RESUMES,
 }
-_OF_ORDERS: Mapping[
-    str, Callable[[RecordingReader, Recording, Moment, LoggedEvent, RecordedOrder], None]
-] = {
+_OF_ORDERS: Mapping[str, Callable[[RecordingReader, Moment, LoggedEvent, RecordedOrder], None]] = {
     EventKind.JOB_ASSIGNED: RecordingReader._assigned,
     EventKind.JOB_CONFIRMED: RecordingReader._confirmed,
     EventKind.JOB_PROGRESSED: RecordingReader._progressed,
