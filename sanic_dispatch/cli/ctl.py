@@ -105,8 +105,7 @@ def forget(job: str, **options: Any) -> None:
         await client.forget(job)
         return {"job": job, "forgotten": True}
 
-    confirm(f"Erase the data of job {printable(job)} for good?", options)
-    run_as_operator(ask, lambda said: print_said(said, options["as_json"]), options)
+    act_as_operator(ask, options, f"Erase the data of job {printable(job)} for good?")
 
 
 def _reason() -> click.Option:
@@ -128,95 +127,77 @@ def set_priority(job: str, number: int, reason: str, **options: Any) -> None:
     async def ask(client: OperatorClient) -> dict[str, Any]:
         return await client.set_priority(await _id_of(client, job), number, reason)
 
-    confirm(f"Give job {printable(job)} the priority {number}?", options)
-    run_as_operator(ask, lambda said: print_said(said, options["as_json"]), options)
+    act_as_operator(ask, options, f"Give job {printable(job)} the priority {number}?")
 
 
-def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: str) -> click.Command:
-    """Return a command that changes something; on a terminal it asks for confirmation."""
+Send = Callable[["OperatorClient", str, str, str], Awaitable[Any]]
+"""Carries out an act: (client, the act's name, the job or the worker, why)."""
+
+
+def _act(name: str, help: str, question: str, send: Send, subject: str = "") -> click.Command:
+    """Return a command for an act on a ``subject``, which is the name of its argument."""
 
     def act(reason: str, **options: Any) -> None:
-        named = [options.pop(argument) for argument in what]
-        confirm(question.format(*map(printable, named)), options)
-        run_as_operator(
-            ask(*named, reason=reason), lambda said: print_said(said, options["as_json"]), options
+        named = options.pop(subject, "")
+        act_as_operator(
+            lambda client: send(client, name, named, reason),
+            options,
+            question.format(printable(named)),
         )
 
-    params: list[click.Parameter] = [
-        *(click.Argument([argument], metavar=argument.upper()) for argument in what),
-        _reason(),
-        *OPTIONS,
-    ]
-    return click.Command(name, callback=act, params=params, help=help)
+    argument = [click.Argument([subject], metavar=subject.upper())] if subject else []
+    return click.Command(name, callback=act, params=[*argument, _reason(), *OPTIONS], help=help)
 
 
-def confirm(question: str, options: Mapping[str, Any]) -> None:
-    """Ask on a terminal, unless --yes is given.
-
-    Raises Abort for a no, and KeyboardInterrupt on Ctrl-C.
-    """
-    if options["yes"] or not _is_terminal():
-        return
-    try:
-        is_sure = click.confirm(question)
-    except click.Abort:  # there is no answer
-        click.echo(err=True)
-        raise KeyboardInterrupt from None
-    if not is_sure:
-        raise click.Abort
+async def _on_service(client: OperatorClient, act: str, _: str, reason: str) -> Any:
+    return await client.act(act, reason)
 
 
-def _service(act: str) -> Callable[..., Ask]:
-    return lambda reason: lambda client: client.act(act, reason)
+async def _on_job(client: OperatorClient, act: str, job: str, reason: str) -> Any:
+    return await client.act_on_job(await _id_of(client, job), act, reason)
 
 
-def _job(act: str) -> Callable[..., Ask]:
-    def ask(job: str, reason: str) -> Ask:
-        async def find_and_act(client: OperatorClient) -> Any:
-            return await client.act_on_job(await _id_of(client, job), act, reason)
-
-        return find_and_act
-
-    return ask
-
-
-def _worker(act: str) -> Callable[..., Ask]:
-    return lambda callback, reason: lambda client: client.act_on_worker(callback, act, reason)
+async def _on_worker(client: OperatorClient, act: str, callback: str, reason: str) -> Any:
+    return await client.act_on_worker(callback, act, reason)
 
 
 for command in (
     list_jobs,
     list_workers,
-    _act("pause", "Hand out no more jobs.", "Hand out no more jobs?", _service("pause")),
-    _act("resume", "Hand out jobs again.", "Hand out jobs again?", _service("resume")),
+    _act("pause", "Hand out no more jobs.", "Hand out no more jobs?", _on_service),
+    _act("resume", "Hand out jobs again.", "Hand out jobs again?", _on_service),
     _act(
         "cancel",
         "Cancel a waiting job, or have the holder of an assigned one stop.",
         "Cancel job {}?",
-        _job("cancel"),
+        _on_job,
         "job",
     ),
     _act(
         "put-back",
         "Put an assigned or failed job back to its place in the queue.",
         "Put job {} back, even if a worker is working on it?",
-        _job("put-back"),
+        _on_job,
         "job",
     ),
-    _act("first", "Move a waiting job to the front.", "Let job {} go first?", _job("first"), "job"),
+    _act("first", "Move a waiting job to the front.", "Let job {} go first?", _on_job, "job"),
     set_priority,
     forget,
-    _act(
-        "aside",
-        "Give a worker no jobs.",
-        "Set {} aside?",
-        _worker("aside"),
-        "callback",
-    ),
-    _act("back", "Give jobs to a worker again.", "Bring {} back?", _worker("back"), "callback"),
-    _act("drop", "Remove a worker.", "Remove {}?", _worker("drop"), "callback"),
+    _act("aside", "Give a worker no jobs.", "Set {} aside?", _on_worker, "callback"),
+    _act("back", "Give jobs to a worker again.", "Bring {} back?", _on_worker, "callback"),
+    _act("drop", "Remove a worker.", "Remove {}?", _on_worker, "callback"),
 ):
     ctl.add_command(command)
+
+
+def act_as_operator(ask: Ask, options: Mapping[str, Any], question: str = "") -> None:
+    """Send the request, print the answer, and exit.
+
+    On a terminal the question is asked before, if there is one, unless --yes is given.
+    """
+    if question and not options["yes"] and _is_terminal():
+        _confirm(question)
+    run_as_operator(ask, lambda said: _print_said(said, options["as_json"]), options)
 
 
 def run_as_operator(ask: Ask, show: Callable[[Any], None], options: Mapping[str, Any]) -> None:
@@ -231,6 +212,17 @@ async def _ask(ask: Ask, show: Callable[[Any], None], options: Mapping[str, Any]
     async with OperatorClient(options["url"], token, who=_who()) as client:
         show(await ask(client))
     return remote.DONE
+
+
+def _confirm(question: str) -> None:
+    """Ask for a yes. Raises Abort for a no, and KeyboardInterrupt on Ctrl-C."""
+    try:
+        is_sure = click.confirm(question)
+    except click.Abort:  # there is no answer
+        click.echo(err=True)
+        raise KeyboardInterrupt from None
+    if not is_sure:
+        raise click.Abort
 
 
 def _is_terminal() -> bool:
@@ -259,7 +251,7 @@ async def _id_of(client: OperatorClient, job: str) -> str:
     return str(found[0]["id"])
 
 
-def print_said(said: Mapping[str, Any], as_json: bool) -> None:
+def _print_said(said: Mapping[str, Any], as_json: bool) -> None:
     """Print an answer as a line of text, or of JSON."""
     if as_json:
         click.echo(json_of(said))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sanic_dispatch.cli.ctl import OPTIONS, confirm, print_rows, print_said, run_as_operator
+from sanic_dispatch.cli.ctl import OPTIONS, act_as_operator, print_rows, run_as_operator
 from sanic_dispatch.config.webhook_entry import GROUPS, is_secret
 
 if TYPE_CHECKING:
@@ -84,11 +84,7 @@ def add(
     entry: dict[str, Any] = {"url": target, "events": list(events), "payload": payload}
     if secret is not None:
         entry["secret"] = secret
-    run_as_operator(
-        lambda client: client.add_webhook(entry),
-        lambda said: print_said(said, options["as_json"]),
-        options,
-    )
+    act_as_operator(lambda client: client.add_webhook(entry), options)
 
 
 @click.command("list", params=list(OPTIONS))
@@ -105,11 +101,7 @@ def list_webhooks(**options: Any) -> None:
 def rotate(webhook_id: str, secret: str | None, **options: Any) -> None:
     """Sign with a new secret, and for a day with the old one, too; print it."""
     said = {} if secret is None else {"secret": secret}
-    run_as_operator(
-        lambda client: client.act_on_webhook(webhook_id, "rotate", said),
-        lambda answer: print_said(answer, options["as_json"]),
-        options,
-    )
+    act_as_operator(lambda client: client.act_on_webhook(webhook_id, "rotate", said), options)
 
 
 @click.command("remove", params=[_id(), *OPTIONS])
@@ -120,18 +112,15 @@ def remove(webhook_id: str, **options: Any) -> None:
         await client.remove_webhook(webhook_id)
         return {"id": webhook_id, "removed": True}
 
-    confirm(f"Remove webhook {webhook_id}?", options)
-    run_as_operator(ask, lambda said: print_said(said, options["as_json"]), options)
+    act_as_operator(ask, options, f"Remove webhook {webhook_id}?")
 
 
 def _act(name: str, help: str, question: str = "") -> click.Command:
     def act(webhook_id: str, **options: Any) -> None:
-        if question:
-            confirm(question.format(webhook_id), options)
-        run_as_operator(
+        act_as_operator(
             lambda client: client.act_on_webhook(webhook_id, name),
-            lambda said: print_said(said, options["as_json"]),
             options,
+            question.format(webhook_id),
         )
 
     return click.Command(name, callback=act, params=[_id(), *OPTIONS], help=help)
@@ -189,9 +178,7 @@ def _act_on_phone(name: str, help: str, question: str = "") -> click.Command:
             await client.act_on_push(subscription, name)
             return {"id": subscription, name: True}
 
-        if question:
-            confirm(question.format(subscription), options)
-        run_as_operator(ask, lambda said: print_said(said, options["as_json"]), options)
+        act_as_operator(ask, options, question.format(subscription))
 
     argument = click.Argument(["subscription"], metavar="ID")
     return click.Command(name, callback=act, params=[argument, *OPTIONS], help=help)
