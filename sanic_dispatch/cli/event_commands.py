@@ -246,13 +246,8 @@ def _pages_in(folder: Path, begin: str | None, end: str) -> Iterator[AsyncIterat
     arguments = {"to": [end], "limit": [str(MAX_LIMIT)], **({"from": [begin]} if begin else {})}
 
     async def pages() -> AsyncIterator[JsonPage]:
-        question = question_of(arguments)
-        while True:
-            page = log.find(question)
+        for page in log.pages(question_of(arguments)):
             yield page_fields(page)
-            if page.next is None:
-                return
-            question = question._replace(after=page.next)
 
     with history_of(folder) as log:
         yield pages()
