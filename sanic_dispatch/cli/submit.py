@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import aclosing
 from math import ceil
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -80,16 +80,17 @@ def submit(
           from a pipe, and only the id out
     """
     data = _checked(_read(json, file))
-    job = _Submission(data, idempotency_key, priority)
-    remote.run(_submit(url, token, job, Reporter(as_json), follow))
 
+    async def run() -> int:
+        from sanic_dispatch.client import DispatchClient
 
-class _Submission(NamedTuple):
-    """A job to submit: its JSON, and its key and priority if it has them."""
+        report = Reporter(as_json)
+        async with DispatchClient(url, token) as client:
+            submitted = await client.submit(data, idempotency_key, priority, wait_s=LONGEST_WAIT_S)
+            report.submitted(submitted)
+            return await _follow(client, submitted.job_id, report) if follow else remote.DONE
 
-    data: bytes
-    idempotency_key: str | None
-    priority: int | None
+    remote.run(run())
 
 
 class Reporter:
@@ -139,17 +140,6 @@ def order_words(order: Mapping[str, Any], now_s: float) -> str:
     if order.get("reason"):
         words.append(str(order["reason"]))
     return ", ".join(words)
-
-
-async def _submit(
-    url: str, token: str | None, job: _Submission, report: Reporter, follow: bool
-) -> int:
-    from sanic_dispatch.client import DispatchClient
-
-    async with DispatchClient(url, token) as client:
-        submitted = await client.submit(*job, wait_s=LONGEST_WAIT_S)
-        report.submitted(submitted)
-        return await _follow(client, submitted.job_id, report) if follow else remote.DONE
 
 
 async def _follow(client: DispatchClient, job_id: str, report: Reporter) -> int:
