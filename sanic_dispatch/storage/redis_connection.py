@@ -84,11 +84,10 @@ class RedisClient:
     asking the one in ``address``.
     """
 
-    def __init__(self, address: RedisAddress, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, address: RedisAddress) -> None:
         self.address = address
         self._node = address
         """The node that was found."""
-        self._timeout_s = timeout_s
         self._connection: _RedisProtocol | None = None
         self._connecting: asyncio.Task[_RedisProtocol] | None = None
 
@@ -162,8 +161,8 @@ class RedisClient:
 
     async def _open(self) -> _RedisProtocol:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                connection = await open_connection(self._node, self._timeout_s)
+            async with asyncio.timeout(TIMEOUT_S):
+                connection = await open_connection(self._node)
                 try:
                     for command in self.address.greeting:
                         await connection.call(command)
@@ -195,21 +194,17 @@ async def reach(address: RedisAddress, call: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(RETRY_S)
 
 
-async def open_connection(address: RedisAddress, timeout_s: float) -> _RedisProtocol:
+async def open_connection(address: RedisAddress) -> _RedisProtocol:
     """Open one connection. Raises OSError."""
     loop = asyncio.get_running_loop()
-
-    def protocol() -> _RedisProtocol:
-        return _RedisProtocol(timeout_s)
-
     if address.path:
-        return (await loop.create_unix_connection(protocol, address.path))[1]
-    opened = await _open_socket(address, timeout_s)
+        return (await loop.create_unix_connection(_RedisProtocol, address.path))[1]
+    opened = await _open_socket(address)
     try:
         name = address.host if address.tls else None
         return (
             await loop.create_connection(
-                protocol, sock=opened, ssl=address.tls, server_hostname=name
+                _RedisProtocol, sock=opened, ssl=address.tls, server_hostname=name
             )
         )[1]
     except BaseException:
@@ -217,7 +212,7 @@ async def open_connection(address: RedisAddress, timeout_s: float) -> _RedisProt
         raise
 
 
-async def _open_socket(address: RedisAddress, timeout_s: float) -> socket.socket:
+async def _open_socket(address: RedisAddress) -> socket.socket:
     """Return a socket to the first of the host's addresses that accepts. Raises OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
@@ -226,7 +221,7 @@ async def _open_socket(address: RedisAddress, timeout_s: float) -> socket.socket
         opened = socket.socket(family, kind, number)
         try:
             opened.setblocking(False)
-            _set_options(opened, timeout_s)
+            _set_options(opened)
             await loop.sock_connect(opened, where)
         except OSError as error:
             opened.close()
@@ -239,7 +234,7 @@ async def _open_socket(address: RedisAddress, timeout_s: float) -> socket.socket
     raise failure
 
 
-def _set_options(opened: socket.socket, timeout_s: float) -> None:
+def _set_options(opened: socket.socket) -> None:
     """Disable Nagle's algorithm, and set the kernel's timeout to ours.
 
     By default the kernel retransmits for minutes, even after the connection was closed, so that a
@@ -248,16 +243,15 @@ def _set_options(opened: socket.socket, timeout_s: float) -> None:
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout_s * 1000))
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(TIMEOUT_S * 1000))
 
 
 class _RedisProtocol(asyncio.Protocol):
     """An open connection; ``_waiting`` are the futures of sent commands, oldest first."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self) -> None:
         self.is_lost = False
         self._reason = ""
-        self._timeout_s = timeout_s
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
@@ -269,11 +263,11 @@ class _RedisProtocol(asyncio.Protocol):
         if self.is_lost:
             raise _unreachable(self._reason)
         packed: bytes = hiredis.pack_command(tuple(arguments))  # type: ignore[arg-type]  # wrong stub
-        until_s = monotonic() + self._timeout_s + extra_s + len(packed) // BYTES_PER_S
+        until_s = monotonic() + TIMEOUT_S + extra_s + len(packed) // BYTES_PER_S
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append((answer, until_s))
         if self._watch is None:
-            self._watch = self._loop.call_later(self._timeout_s, self._check_timeouts)
+            self._watch = self._loop.call_later(TIMEOUT_S, self._check_timeouts)
         self._transport.write(packed)
         return await answer
 
