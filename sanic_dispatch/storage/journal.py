@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from json import JSONDecodeError
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import ujson
 
@@ -364,7 +364,8 @@ class Journal:
         try:
             write_all(self._descriptor, line)
         except OSError as error:
-            self._cut_back(error)
+            self._truncate()
+            raise StorageFailed(f"the change could not be written: {error}") from error
         if self._fsync and synced:
             try:
                 sync_data(self._descriptor)
@@ -394,11 +395,6 @@ class Journal:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def _cut_back(self, error: OSError) -> NoReturn:
-        """Truncate the journal after a failed write, and raise StorageFailed or OutcomeUnknown."""
-        self._truncate()
-        raise StorageFailed(f"the change could not be written: {error}") from error
 
     def _truncate(self) -> None:
         """Truncate the file to its durable part, ``length`` bytes. Raises OutcomeUnknown."""
