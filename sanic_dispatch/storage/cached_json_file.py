@@ -320,8 +320,8 @@ class JournaledFiles:
 
     # ---- checkpoints
 
-    def create_spare(self) -> None:
-        """Create the next journal, unless it exists. Raises OSError."""
+    def create_spare(self) -> Journal:
+        """Create the next journal, unless it exists, and return it. Raises OSError."""
         if self._spare is None:
             self._anchor.check()
             self._truncate_torn()
@@ -329,6 +329,7 @@ class JournaledFiles:
             path = journal_path(self._folder, number)
             self._spare = Journal.create(path, number, fsync=self._fsync)
             self._last_number = number
+        return self._spare
 
     def rotate(self) -> tuple[Snapshot, int]:
         """Switch to the next journal; return the records as of the last one, and its number.
@@ -376,13 +377,12 @@ class JournaledFiles:
 
     def _take_spare(self) -> Journal:
         """Return the next journal, once dispatch.json refers to it. Raises OSError."""
-        self.create_spare()
-        assert self._spare is not None
+        journal = self.create_spare()
         if self._is_standalone:
-            snapshot, number = self._copy_records(), self._spare.number - 1
+            snapshot, number = self._copy_records(), journal.number - 1
             self._files.write_ledger(snapshot, JOURNALED, number, Pace())
             self._is_standalone = False
-        journal, self._spare = self._spare, None
+        self._spare = None
         return journal
 
     def _replace_broken(self, broken: Journal) -> None:
@@ -392,9 +392,8 @@ class JournaledFiles:
         recovery would replay it, and its last batch may be durable.
         """
         try:
-            self.create_spare()
-            assert self._spare is not None
-            self.write_checkpoint(self._records.snapshot(), self._spare.number - 1)
+            number = self.create_spare().number - 1
+            self.write_checkpoint(self._records.snapshot(), number)
         except OSError as error:
             raise OutcomeUnknown(f"the journal could not be replaced: {error}") from error
         broken.close()
@@ -405,9 +404,8 @@ class JournaledFiles:
         unpaced = Pace(rest_s=0)
         self.history.try_flush()  # also what an earlier checkpoint had no room for
         if self.has_batches or self.is_broken:
-            self.create_spare()
-            assert self._spare is not None
-            self.write_checkpoint(self._records.snapshot(), self._spare.number - 1, unpaced)
+            number = self.create_spare().number - 1
+            self.write_checkpoint(self._records.snapshot(), number, unpaced)
         self._files.write_standalone(
             self._copy_records(),
             self._last_number,
