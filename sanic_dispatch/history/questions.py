@@ -39,14 +39,14 @@ def question_of(arguments: Arguments) -> Question:
     from_s, to_s = _span(given)
     default = Question()
     return Question(
-        _number("ticket", given, 1, MAX_NUMBER),
+        number_in("ticket", given, 1, MAX_NUMBER),
         _text("worker", given, "a callback or a label"),
         _one_of("kind", given, list(EventKind)),
         None if from_s is None else _first_shown_as(from_s),
         None if to_s is None else _first_shown_as(to_s),
         _text("text", given, "part of a reason or a label"),
-        _number("after", given, 0, MAX_NUMBER) or default.after,
-        _number("limit", given, 1, MAX_LIMIT) or default.limit,
+        number_in("after", given, 0, MAX_NUMBER) or default.after,
+        number_in("limit", given, 1, MAX_LIMIT) or default.limit,
     )
 
 
@@ -66,8 +66,8 @@ def replay_of(arguments: Arguments) -> Replay:
     """Parse the arguments of /operator/webhooks/<id>/events. Raises InvalidRequest likewise."""
     given, default = _single(arguments, ("since", "limit")), Replay()
     return Replay(
-        _number("since", given, 0, MAX_NUMBER) or default.since,
-        _number("limit", given, 1, MAX_LIMIT) or default.limit,
+        number_in("since", given, 0, MAX_NUMBER) or default.since,
+        number_in("limit", given, 1, MAX_LIMIT) or default.limit,
     )
 
 
@@ -116,7 +116,8 @@ def _first_shown_as(at_s: float) -> float:
     return first_s
 
 
-def _number(name: str, given: Mapping[str, str], least: int, most: int) -> int | None:
+def number_in(name: str, given: Mapping[str, str], least: int, most: int) -> int | None:
+    """Return the number in an argument, None without it. Raises as ``time_in``."""
     text = given.get(name)
     if text is None:
         return None

@@ -42,7 +42,7 @@ async def find(request: Request) -> HTTPResponse:
     begins is in the header Link, and what may be missing in the header History-Incomplete.
     """
     auth.check(request, auth.OPERATOR)
-    arguments = _arguments(request)
+    arguments = query_arguments(request)
     page = await ask(context_of(request), HistoryQueries.find, question_of(arguments))
     media_type = _media_type(request, (JSON, CSV, NDJSON))
     return await asyncio.to_thread(_page_answer, page, media_type, arguments)
@@ -56,7 +56,7 @@ async def recording(request: Request) -> HTTPResponse:
     They are arrays, as in the event log; of the callbacks only the hosts are told.
     """
     auth.check(request, auth.OPERATOR)
-    question = recording_of(_arguments(request))
+    question = recording_of(query_arguments(request))
     found = await ask(context_of(request), HistoryQueries.recorded, question)
     return json_answer(await asyncio.to_thread(recording_fields, found))
 
@@ -84,7 +84,7 @@ async def statistics(request: Request) -> HTTPResponse:
     Without ``from`` and ``to`` it is all that is kept. A long span takes a while.
     """
     auth.check(request, auth.OPERATOR)
-    span = span_of(_arguments(request))
+    span = span_of(query_arguments(request))
     counted = await ask(context_of(request), HistoryQueries.statistics, *span)
     return json_answer({"rows": counted.rows, **gaps_of(counted.damage, counted.holes)})
 
@@ -106,7 +106,7 @@ def _page_answer(page: Page, media_type: str, arguments: Arguments) -> HTTPRespo
     return Response(body, 200, headers, _CSV if media_type == CSV else _NDJSON)
 
 
-def _arguments(request: Request) -> Arguments:
+def query_arguments(request: Request) -> Arguments:
     """Return the arguments in the query, without the token."""
     given: dict[str, list[str]] = dict(request.get_args(keep_blank_values=True))
     given.pop("token", None)

@@ -10,6 +10,7 @@ from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.errors import InvalidRequest
+from sanic_dispatch.history.questions import MAX_NUMBER, number_in
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.calls import ask
 from sanic_dispatch.web.context import context_of
@@ -33,9 +34,9 @@ async def list_jobs(request: Request) -> HTTPResponse:
     word = request.args.get("state")
     if word is not None and word not in list(State):
         raise InvalidRequest(f"state is one of {', '.join(State)}")
-    limit = _number(request, "limit", PAGE, 1, LARGEST_PAGE)
-    state, after = State(word) if word else None, _number(request, "after", 0, 0, 2**53)
-    found = await ask(context_of(request), Queries.jobs, state, after, limit)
+    limit = number_in("limit", request.args, 1, LARGEST_PAGE) or PAGE
+    state, after = State(word) if word else None, number_in("after", request.args, 0, MAX_NUMBER)
+    found = await ask(context_of(request), Queries.jobs, state, after or 0, limit)
     following = found[-1].ticket if len(found) == limit else None
     return json_answer({"jobs": list(map(job_fields, found)), "next": following})
 
@@ -47,13 +48,6 @@ async def list_workers(request: Request) -> HTTPResponse:
     auth.check(request, auth.OPERATOR)
     found = await ask(context_of(request), Queries.workers)
     return json_answer({"workers": list(map(_worker, found))})
-
-
-def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
-    text = request.args.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):
-        raise InvalidRequest(f"{name} is a number from {least} to {most}")
-    return int(text)
 
 
 def job_fields(job: Job) -> dict[str, Any]:

@@ -43,6 +43,7 @@ from sanic_dispatch.web.openapi.schemas import (
 )
 from sanic_dispatch.web.request_body import read_object
 from sanic_dispatch.web.responses import NOSNIFF, json_answer
+from sanic_dispatch.web.routes.event_queries import query_arguments
 
 webhook_acts = Blueprint("webhook_acts", url_prefix="/operator/webhooks")
 
@@ -246,8 +247,6 @@ async def drop_pending(request: Request, webhook_id: str) -> HTTPResponse:
 async def webhook_events(request: Request, webhook_id: str) -> HTTPResponse:
     """Return the messages of a webhook again, without jobs' data, as far as events are kept."""
     auth.check(request, auth.OPERATOR)
-    given: dict[str, list[str]] = dict(request.get_args(keep_blank_values=True))
-    given.pop("token", None)
-    replay = replay_of(given)
+    replay = replay_of(query_arguments(request))
     found = await ask(context_of(request), Outbox.events, webhook_id, *replay)
     return json_answer(found)
