@@ -144,8 +144,3 @@ def settings_of(request: Call) -> Settings:
 def hub_of(request: Call) -> Hub:
     """Return the hub of the live views."""
     return context_of(request).hub
-
-
-def now_s_of(request: Call) -> float:
-    """Return the time, Unix seconds."""
-    return context_of(request).clock.now_s()

@@ -17,7 +17,7 @@ from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth, calls
 from sanic_dispatch.web.calls import Handout, ask
-from sanic_dispatch.web.context import Call, Context, context_of, now_s_of
+from sanic_dispatch.web.context import Call, Context, context_of
 from sanic_dispatch.web.cpee_headers import instance_url_of, name_of, worker_key_of
 from sanic_dispatch.web.deadlines import answering_within
 from sanic_dispatch.web.openapi.operation import describe
@@ -78,7 +78,7 @@ async def _poll(request: Call, context: Context) -> HTTPResponse | None:
         raise InvalidRequest(f"wait is missing: a number of seconds from 0 to {MAX_WAIT_S:g}")
     worker = Worker(
         name,
-        to_rfc3339(now_s_of(request)),
+        to_rfc3339(context.clock.now_s()),
         label=name_of(request),
         rule=rule_in(arguments),
     )
@@ -112,8 +112,9 @@ async def worker_from(request: Call) -> Worker:
     Raises InvalidCallback, CallbackForbidden, BodyTooLarge, InvalidMatch and InvalidRequest.
     """
     callback_url = parse_callback(request.headers.get("cpee-callback"))
-    await context_of(request).callbacks.check(callback_url)
-    now_s, arguments = now_s_of(request), await _arguments_in(request)
+    context = context_of(request)
+    await context.callbacks.check(callback_url)
+    now_s, arguments = context.clock.now_s(), await _arguments_in(request)
     ttl_s = _seconds_in(arguments, "ttl", MIN_TTL_S, MAX_TTL_S)
     return Worker(
         callback_url=callback_url,
