@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from sanic_dispatch.cli.ctl import ctl
 from sanic_dispatch.cli.main import cli
 from sanic_dispatch.cli.remote import DEFAULT_URL
+from sanic_dispatch.cli.webhook_commands import push, webhook
 from sanic_dispatch.config.settings import DEFAULTS, Mode
 from tests.support.command_line import options_of, run
 from tests.support.paths import ROOT
@@ -90,10 +91,12 @@ def test_help_of_client_commands(command: str) -> None:
             assert option.help.endswith(".")
 
 
-def test_help_of_ctl_explains_each_command_and_option() -> None:
+@pytest.mark.parametrize("group", [ctl, webhook, push])
+def test_help_of_ctl_explains_each_command_and_option(group: click.Group) -> None:
     """Each command and each option has a text."""
-    for name, command in ctl.commands.items():
-        done = CliRunner().invoke(cli, ["ctl", name, "--help"])
+    path = ["ctl"] if group is ctl else ["ctl", group.name]
+    for name, command in group.commands.items():
+        done = CliRunner().invoke(cli, [*path, name, "--help"])
         assert done.exit_code == 0
         assert command.help
         options = [param for param in command.params if isinstance(param, click.Option)]

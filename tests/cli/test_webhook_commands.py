@@ -8,12 +8,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
 from sanic_dispatch.cli.main import cli
-from sanic_dispatch.cli.webhook_commands import push, webhook
 from tests.support.http_requests import register
 from tests.support.push_phone import PushPhone
 from tests.support.receiver import SECRET, Receiver, running_receiver, status
@@ -128,13 +126,3 @@ async def test_what_is_refused(service: Service) -> None:
     """Exit code 1, and the service's reason."""
     done = await run(service, "webhook", "add", "http://10.0.0.1/")
     assert (done.exit_code, "not public" in done.stderr) == (1, True)
-
-
-def test_help() -> None:
-    """Each command and each option has a text."""
-    for group in (webhook, push):
-        for name, command in group.commands.items():
-            assert CliRunner().invoke(cli, ["ctl", group.name, name, "--help"]).exit_code == 0
-            assert command.help
-            options = [each for each in command.params if isinstance(each, click.Option)]
-            assert all(each.help for each in options)

@@ -56,16 +56,6 @@ async def next_frame_with_patch(connection: ClientConnection) -> dict[str, Any]:
     return frame
 
 
-async def entries_at(connection: ClientConnection, at: str) -> dict[str, Any]:
-    """Return the entries of a view that was just followed, once it has come to a cursor."""
-    frame = await next_frame(connection)
-    entries = dict(frame["state"])
-    while frame["at"] != at:
-        frame = await next_frame(connection)
-        entries |= frame.get("patch", {})
-    return {key: entry for key, entry in entries.items() if entry is not None}
-
-
 async def state_of(service: Service, query: str) -> dict[str, Any]:
     frame: dict[str, Any] = (await ask(service, "GET", f"state?{query}"))[1]
     return frame

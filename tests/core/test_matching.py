@@ -169,7 +169,6 @@ class Bar:
         self.names = 0
         self.timers: list[tuple[float, c.Command]] = []
         self.puts: list[e.PutJob] = []
-        self.last_reason: Reason | None = None
         self.open(StateMachine(self.policy))
 
     def open(self, machine: StateMachine) -> None:
@@ -381,7 +380,6 @@ class Bar:
             assert self.projection.position(order) == number + 1
             why = self.projection.why(order)
             assert why is not None
-            self.last_reason = why.reason
             assert why.reason is self.reason(entry.job, at_work, here)
             assert why.ahead == (len(rivals) if why.reason is Reason.BEHIND else None)
         assert [order.job.ticket for order in self.projection.waiting] == [

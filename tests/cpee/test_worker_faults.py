@@ -61,7 +61,6 @@ class WorkerFaults(RuleBasedStateMachine):
         self.stack = AsyncExitStack()
         self.ids: list[str] = []
         self.used: list[Worker] = []
-        self.died_with: set[int] = set()
         self.registrations = 0
         self.busy_s = 0.0
         self.world: World | None = None

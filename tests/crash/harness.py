@@ -127,10 +127,6 @@ class Harness:
         await asyncio.sleep(self.random.uniform(0, 0.1))
         await self.server.start()
 
-    async def sold_out(self) -> None:
-        """Wait until the maximum number of orders was submitted."""
-        await self._ordering.idle()
-
     async def close(self) -> list[Violation]:
         """End the orders, let robots work until nothing is left, and return the violations."""
         self._load.close()

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +28,11 @@ class Disk:
         self.calls: list[str] = []
         self.before: Callable[[int, str, Path | None], None] = lambda number, name, path: None
         self._folder = str(folder.resolve())
-        self._is_on = True
         for name in CALLS:
             monkeypatch.setattr(os, name, self._seam(name, getattr(os, name)))
         monkeypatch.setattr(Path, "unlink", _unlink)
         monkeypatch.setattr(Path, "replace", lambda old, new: os.rename(old, new))
         monkeypatch.setattr("sanic_dispatch.storage.journal.sync_data", lambda fd: os.fdatasync(fd))
-
-    @contextmanager
-    def off(self) -> Iterator[None]:
-        """Let every call through, uncounted."""
-        self._is_on = False
-        yield
-        self._is_on = True
 
     def fail(self, wanted: str, *, after: int = 0, times: int = 1, code: int = errno.EIO) -> None:
         """Fail the next calls of this name, after so many of them."""
@@ -81,7 +72,7 @@ class Disk:
     def _seam(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:
             path = self._path(name, args)
-            if self._is_on and path is not None:
+            if path is not None:
                 self.calls.append(name)
                 self.before(len(self.calls) - 1, name, path)
             return None if "sync" in name else real(*args, **named)
