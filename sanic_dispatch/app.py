@@ -378,7 +378,6 @@ async def services(
         if settings.menu:
             _run_until_closed(stack, context.menu.refresh_regularly(clock))
         context.callbacks = CallbackClient(context.guard, timeout_s=settings.callback_timeout_s)
-        await context.callbacks.open()
         stack.push_async_callback(context.callbacks.close)
         context.dispatcher = dispatcher = Dispatcher(
             store,

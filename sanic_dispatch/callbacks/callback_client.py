@@ -47,36 +47,27 @@ class CallbackClient:
         body_limit_bytes: int = 65536,
         lookup: Lookup = system_lookup,
     ) -> None:
-        """``timeout_s`` limits a whole call, ``connect_timeout_s`` resolving and connecting.
+        """Create the pool; needs the running event loop.
 
-        At most ``body_limit_bytes`` of an answer's body are read.
+        ``timeout_s`` limits a whole call, ``connect_timeout_s`` resolving and connecting. At most
+        ``body_limit_bytes`` of an answer's body are read.
         """
         self._guard = guard
         self._timeouts = Timeouts(timeout_s, connect_timeout_s, _KEEP_ALIVE_S)
         self._body_limit_bytes = body_limit_bytes
-        self._lookup = lookup
-        self._resolver: GuardedResolver | None = None
-        self._by_address: HttpClient | None = None
+        self._resolver = GuardedResolver(guard, lookup)
+        self._by_address = AddressClient(self._timeouts)
         self._by_name: HttpClient | None = None
 
-    async def open(self) -> None:
-        """Create the pool; call it once, in the event loop."""
-        self._resolver = GuardedResolver(self._guard, self._lookup)
-        self._by_address = AddressClient(self._timeouts)
-
     async def close(self) -> None:
-        """Cancel all calls and close all connections; no-op if never opened."""
-        for client in (self._by_address, self._by_name):
-            if client is not None:
-                await client.close()
-        if self._resolver is not None:
-            self._resolver.close()
-            self._resolver = None
+        """Cancel all calls and close all connections."""
+        await self._by_address.close()
+        if self._by_name is not None:
+            await self._by_name.close()
+        self._resolver.close()
 
     async def check(self, callback_url: str) -> None:
         """Raise CallbackForbidden as ``GuardedResolver.check``."""
-        if self._resolver is None:
-            raise RuntimeError("not open")
         await self._resolver.check(callback_url)
 
     async def deliver(
@@ -137,8 +128,6 @@ class CallbackClient:
 
         Raises CallbackForbidden if the URL may not be called.
         """
-        if self._by_address is None:
-            raise RuntimeError("not open")
         self._guard.check_url(url)
         target = split_url(url)
         if target.scheme == "http" and is_address(target.host):
@@ -147,8 +136,6 @@ class CallbackClient:
 
     def _named(self) -> HttpClient:
         """Return the client for https and for names; it is made for the first of them."""
-        if self._resolver is None:
-            raise RuntimeError("not open")
         if self._by_name is None:
             # slow to import, and many a service calls addresses only
             from sanic_dispatch.callbacks.aiohttp_client import AiohttpClient

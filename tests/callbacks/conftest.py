@@ -170,7 +170,6 @@ async def open_callbacks() -> AsyncIterator[Callable[..., Awaitable[CallbackClie
             "lookup": lookup,
         }
         callbacks = CallbackClient(guard or Guard(), **{**defaults, **settings})  # type: ignore[arg-type]
-        await callbacks.open()
         opened.append(callbacks)
         return callbacks
 

@@ -8,9 +8,6 @@ import time
 
 import pytest
 
-from sanic_dispatch.callbacks.callback_client import CallbackClient
-from sanic_dispatch.callbacks.guard import Guard
-
 UUID = "b0bc965b-11b4-4dfa-91bb-4a145ab2d3b2"
 
 
@@ -185,11 +182,3 @@ async def test_endless_state(callbacks, start_worker, endless):
     worker = await start_worker(endless(cut))
     assert await callbacks.instance_state(f"{worker.origin}/4/") is None
     await asyncio.wait_for(cut.wait(), 9)
-
-
-async def test_not_open():
-    """Calling before opening raises; closing before opening is harmless."""
-    callbacks = CallbackClient(Guard())
-    with pytest.raises(RuntimeError):
-        await callbacks.is_pending("http://127.0.0.1/")
-    await callbacks.close()

@@ -384,7 +384,6 @@ BROKEN = InDoubt("the connection broke before an answer came")
 async def callbacks():
     """The dispatcher's own client."""
     callbacks = CallbackClient(Guard(), timeout_s=20.0, connect_timeout_s=20.0)
-    await callbacks.open()
     yield callbacks
     await callbacks.close()
 
@@ -393,7 +392,6 @@ async def callbacks():
 async def hasty():
     """The dispatcher's own client, with a short time-out."""
     callbacks = CallbackClient(Guard(), timeout_s=0.5)
-    await callbacks.open()
     yield callbacks
     await callbacks.close()
 
