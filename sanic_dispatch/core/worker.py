@@ -110,11 +110,6 @@ class Worker(Value, frozen=True):
         return self.callback_url
 
     @property
-    def callbacks(self) -> tuple[str, ...]:
-        """All callback URLs by which it is to be found."""
-        return (self.callback_url,)
-
-    @property
     def registered_s(self) -> float:
         """When it registered, Unix seconds."""
         return from_rfc3339(self.registered_at)
