@@ -66,6 +66,10 @@ class DispatchError(Exception):
     code = "InternalServerError"
     """The key in ``PROBLEMS``; errors of the start have none of their own."""
 
+    def __init__(self, text: str | None = None) -> None:
+        """By default the text is that in ``PROBLEMS``, for errors that are always the same."""
+        super().__init__(PROBLEMS[self.code].detail if text is None else text)
+
 
 class StartError(DispatchError):
     """The service cannot start; the text is the one line that the operator sees."""
@@ -175,7 +179,6 @@ class TooManyOrders(DispatchError):
 
     def __init__(self, per_minute: int, wait_s: float) -> None:
         super().__init__(f"one address may send {per_minute} orders a minute")
-        self.per_minute = per_minute
         self.wait_s = wait_s
 
 
@@ -198,9 +201,6 @@ class WrongMediaType(InvalidRequest):
 
     code = "UnsupportedMediaType"
 
-    def __init__(self) -> None:
-        super().__init__("send the body as application/json")
-
 
 class BodyTooLarge(InvalidRequest):
     """The body is larger than is accepted."""
@@ -209,7 +209,6 @@ class BodyTooLarge(InvalidRequest):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"a body may have {limit} bytes")
-        self.limit = limit
 
 
 class InvalidJson(InvalidRequest):
@@ -222,9 +221,6 @@ class InvalidKey(InvalidRequest):
     """The Idempotency-Key header is neither a quoted string nor a bare word."""
 
     code = "InvalidIdempotencyKey"
-
-    def __init__(self) -> None:
-        super().__init__("an Idempotency-Key has 1 to 255 visible ASCII characters, quoted or bare")
 
 
 class InvalidCallback(InvalidRequest):
@@ -277,17 +273,11 @@ class UnknownJob(DispatchError):
 
     code = "UnknownJob"
 
-    def __init__(self) -> None:
-        super().__init__("no such job is known")
-
 
 class UnknownWorker(DispatchError):
     """No worker is waiting on that callback."""
 
     code = "UnknownWorker"
-
-    def __init__(self) -> None:
-        super().__init__("no worker of that callback waits")
 
 
 class UnknownTopic(DispatchError):
@@ -305,17 +295,11 @@ class UnknownWebhook(DispatchError):
 
     code = "UnknownWebhook"
 
-    def __init__(self) -> None:
-        super().__init__("there is no webhook of that id")
-
 
 class WebhookConfigured(DispatchError):
     """The webhook is in the settings file, and is changed there."""
 
     code = "WebhookConfigured"
-
-    def __init__(self) -> None:
-        super().__init__("the webhook is in the settings file: change it there")
 
 
 class WrongState(DispatchError):
@@ -359,26 +343,17 @@ class IdempotencyMismatch(DispatchError):
 
     code = "IdempotencyMismatch"
 
-    def __init__(self) -> None:
-        super().__init__("this Idempotency-Key was used for another job")
-
 
 class StillUnderWay(DispatchError):
     """The first request with that idempotency key is not answered yet."""
 
     code = "StillUnderWay"
 
-    def __init__(self) -> None:
-        super().__init__("the first request with this Idempotency-Key is still under way")
-
 
 class BackupUnderWay(DispatchError):
     """Another backup is being made."""
 
     code = "BackupUnderWay"
-
-    def __init__(self) -> None:
-        super().__init__("another backup is being made")
 
 
 class QueueFull(DispatchError):
@@ -388,7 +363,6 @@ class QueueFull(DispatchError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} are waiting already")
-        self.limit = limit
 
 
 class TooManyRules(DispatchError):
@@ -398,7 +372,6 @@ class TooManyRules(DispatchError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"workers with {limit} different rules are present already")
-        self.limit = limit
 
 
 class TooManyWebhooks(DispatchError):
@@ -408,7 +381,6 @@ class TooManyWebhooks(DispatchError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"there are {limit} webhooks already")
-        self.limit = limit
 
 
 class TooManySubscriptions(DispatchError):
@@ -418,7 +390,6 @@ class TooManySubscriptions(DispatchError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} phones are told of this order already")
-        self.limit = limit
 
 
 class UnknownSubscription(DispatchError):
@@ -426,17 +397,11 @@ class UnknownSubscription(DispatchError):
 
     code = "UnknownSubscription"
 
-    def __init__(self) -> None:
-        super().__init__("there is no push subscription of that id")
-
 
 class ShuttingDown(DispatchError):
     """The service is stopping and takes nothing new."""
 
     code = "ShuttingDown"
-
-    def __init__(self) -> None:
-        super().__init__("the service is shutting down")
 
 
 class StandingBy(DispatchError):
@@ -487,9 +452,9 @@ class LostOwnership(StorageError):
 class Problem(NamedTuple):
     """The HTTP answer to a request that failed.
 
-    ``detail`` is an example, and docs/protocol.md adds ``note`` to it. ``headers`` are examples
-    too, except Retry-After, which is sent with this value. ``members`` describes further members
-    of the problem document.
+    ``detail`` is an example, unless the error is always the same, and docs/protocol.md adds
+    ``note`` to it. ``headers`` are examples too, except Retry-After, which is sent with this value.
+    ``members`` describes further members of the problem document.
     """
 
     status: int

@@ -15,16 +15,12 @@ class TooManyClients(DispatchError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} are connected already")
-        self.limit = limit
 
 
 class OutOfReach(DispatchError):
     """This process gets no events, so its projection is out of date."""
 
     code = "OutOfReach"
-
-    def __init__(self) -> None:
-        super().__init__("the queues are out of reach")
 
 
 class Client:
