@@ -375,20 +375,18 @@ CANCELLING = Operation(
 PAGE, LARGEST_PAGE = 100, 1000
 """How many jobs a list has, by default and at most."""
 
+AFTER = {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0}
+LIMIT = {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}
+"""The number behind which a page begins, and how long it may be."""
+
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}
 OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "role": auth.OPERATOR}
 LIST_JOBS = Operation(
     **OF_AN_OPERATOR,
     parameters=(
         Parameter("query", "state", "only jobs in this state", STATE, "failed"),
-        Parameter(
-            "query", "after", "only jobs with a higher ticket than this",
-            {"type": "integer", "minimum": 0, "maximum": 2**53, "default": 0}, 41,
-        ),
-        Parameter(
-            "query", "limit", "the most jobs to return",
-            {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, 100,
-        ),
+        Parameter("query", "after", "only jobs with a higher ticket than this", AFTER, 41),
+        Parameter("query", "limit", "the most jobs to return", LIMIT, 100),
     ),
     answers={
         200: Answer(
@@ -397,7 +395,7 @@ LIST_JOBS = Operation(
         )
     },
     errors=("Unauthorized", "InvalidRequest", *READING),
-)  # fmt: skip
+)
 HISTORY = Operation(
     **OF_AN_OPERATOR,
     parameters=(
@@ -435,15 +433,9 @@ _SPAN = (
     ),
 )  # fmt: skip
 _PAGE_OF_EVENTS = (
-    Parameter(
-        "query", "after", "only those behind this number",
-        {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0}, 41,
-    ),
-    Parameter(
-        "query", "limit", "at most so many",
-        {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, 100,
-    ),
-)  # fmt: skip
+    Parameter("query", "after", "only those behind this number", AFTER, 41),
+    Parameter("query", "limit", "at most so many", LIMIT, 100),
+)
 _GAPS = {"History-Incomplete": {"type": "string", "description": "what may be missing"}}
 _NEXT_PAGE = {"Link": {"type": "string", "description": "the next page, if there is one"}}
 EVENTS = Operation(
@@ -482,10 +474,7 @@ EVENTS = Operation(
 )  # fmt: skip
 RECORDING = Operation(
     **OF_AN_OPERATOR,
-    parameters=(
-        *_SPAN,
-        *_PAGE_OF_EVENTS,
-    ),
+    parameters=(*_SPAN, *_PAGE_OF_EVENTS),
     answers={
         200: Answer(
             "The oldest events that match, and the data of orders by the number of the event that "

@@ -17,7 +17,7 @@ from sanic_dispatch.config.webhook_entry import (
 )
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.errors import InvalidRequest
-from sanic_dispatch.history.questions import MAX_NUMBER, replay_of
+from sanic_dispatch.history.questions import replay_of
 from sanic_dispatch.outbox.outbox import Outbox
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.calls import ask
@@ -33,7 +33,7 @@ from sanic_dispatch.web.openapi.operation import (
     describe,
     in_json,
 )
-from sanic_dispatch.web.openapi.operations import LARGEST_PAGE, OF_AN_OPERATOR, PAGE
+from sanic_dispatch.web.openapi.operations import AFTER, LIMIT, OF_AN_OPERATOR
 from sanic_dispatch.web.openapi.schemas import (
     A_WEBHOOK,
     A_WEBHOOK_MESSAGE,
@@ -220,20 +220,8 @@ async def drop_pending(request: Request, webhook_id: str) -> HTTPResponse:
         **OF_AN_OPERATOR,
         parameters=(
             _ID,
-            Parameter(
-                "query",
-                "since",
-                "only events after this number",
-                {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0},
-                140,
-            ),
-            Parameter(
-                "query",
-                "limit",
-                "how many events to look at",
-                {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE},
-                100,
-            ),
+            Parameter("query", "since", "only events after this number", AFTER, 140),
+            Parameter("query", "limit", "how many events to look at", LIMIT, 100),
         ),
         answers={
             200: Answer(
