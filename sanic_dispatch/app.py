@@ -148,7 +148,7 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
         if prepare:
             prepare(app, own)
         if process is None or process.number == 1:
-            app.after_server_start(lambda _: announce(own, own.port, made))
+            app.after_server_start(lambda _: announce(own, made))
             app.after_server_start(lambda _: warn_if_open(settings))
         run(_serve_until(stop, process, serving(app, sock, tls, private)))
 

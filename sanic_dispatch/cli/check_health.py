@@ -37,7 +37,7 @@ def health(**flags: Any) -> None:
       3  there is no answer within two seconds
     """
     settings = Settings(**flags)
-    url = base_of(settings, settings.port)
+    url = base_of(settings)
     try:
         status = _status(url)
     except (OSError, HTTPException) as error:

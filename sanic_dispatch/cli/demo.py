@@ -67,4 +67,4 @@ def _add_robots(app: Sanic[Any, Any], settings: Settings) -> None:
 
 def _dispatcher_url(topic: Settings) -> str:
     query = f"?token={topic.worker_tokens[0]}" if topic.worker_tokens else ""
-    return base_of(topic, topic.port) + query
+    return base_of(topic) + query

@@ -35,30 +35,29 @@ def _is_open(settings: Settings) -> bool:
     return everywhere and not (settings.worker_tokens or settings.allow_callback)
 
 
-def announce(settings: Settings, port: int, operator_token: str = "") -> None:
+def announce(settings: Settings, operator_token: str = "") -> None:
     """Print the addresses as a banner if the log is for people, else log them.
 
-    Call it once the server accepts requests. ``port`` is the port it listens on. A generated
-    operator token is printed too, but never logged; a configured one is neither.
+    Call it once the server accepts requests. A generated operator token is printed too, but never
+    logged; a configured one is neither.
     """
     if is_human(settings.log_format, sys.stderr):
-        _print(banner(settings, port, operator_token))
+        _print(banner(settings, operator_token))
         return
     if operator_token:
-        link = monitor_link(base_of(settings, port), operator_token)
-        _print(f"operator: {link}")
-    facts = {name.replace(" ", "_"): text for name, text in _rows(settings, port).items()}
+        _print(f"operator: {monitor_link(base_of(settings), operator_token)}")
+    facts = {name.replace(" ", "_"): text for name, text in _rows(settings).items()}
     if settings.topics:
-        facts["topics"] = " ".join(base_of(topic, port) for topic in settings.topics.values())
+        facts["topics"] = " ".join(base_of(topic) for topic in settings.topics.values())
     structlog.get_logger().info("dispatch.started", version=__version__, **facts)
 
 
-def banner(settings: Settings, port: int, operator_token: str = "") -> str:
+def banner(settings: Settings, operator_token: str = "") -> str:
     """Return the banner for a terminal, with the pages of all topics."""
-    rows = _rows(settings, port) | pages(base_of(settings, port), operator_token)
+    rows = _rows(settings) | pages(base_of(settings), operator_token)
     parts = [f"sanic-dispatch {__version__}", _table(rows)]
     for topic in settings.topics.values():
-        rows = {"topic": topic.topic} | pages(base_of(topic, port), operator_token)
+        rows = {"topic": topic.topic} | pages(base_of(topic), operator_token)
         parts.append(_table(rows))
     return "\n\n".join(parts) + "\n"
 
@@ -92,11 +91,12 @@ def monitor_link(base: str, token: str = "") -> str:
     return base + "public/monitor.html" + (f"?token={token}" if token else "")
 
 
-def base_of(settings: Settings, port: int) -> str:
+def base_of(settings: Settings) -> str:
     """Return the URL of the topic as seen from this machine; the unnamed one is at the root."""
     name = "localhost" if settings.host in ALL_INTERFACES else settings.host
     path = f"{TOPICS_FOLDER}/{settings.topic}/" if settings.topic else ""
-    return f"{settings.scheme}://{f'[{name}]' if ':' in name else name}:{port}/{path}"
+    host = f"[{name}]" if ":" in name else name
+    return f"{settings.scheme}://{host}:{settings.port}/{path}"
 
 
 def queues(settings: Settings) -> dict[str, str]:
@@ -109,8 +109,8 @@ def queues(settings: Settings) -> dict[str, str]:
     }
 
 
-def _rows(settings: Settings, port: int) -> dict[str, str]:
-    return {**addresses(base_of(settings, port)), **queues(settings)}
+def _rows(settings: Settings) -> dict[str, str]:
+    return {**addresses(base_of(settings)), **queues(settings)}
 
 
 def _queue(mode: Mode, folder: str, redis: str) -> str:

@@ -22,17 +22,17 @@ from tests.support.commands import on_a_terminal
 )
 def test_banner_has_addresses_that_can_be_opened(host, base):
     """The banner has URLs that this machine can open, with the real port."""
-    text = banner(Settings(host=host, port=0), 8080)
+    text = banner(Settings(host=host, port=8080))
     assert f"order page  {base}public/order_drink.html\n" in text
     assert f"register    {base}register-worker\n" in text
 
 
 def test_start_is_a_log_line_in_json(capsys):
     """With JSON logs the start is one line of the log, with the same facts."""
-    announce(Settings(log_format=LogFormat.HUMAN), 8080)
+    announce(Settings(log_format=LogFormat.HUMAN, port=8080))
     assert "order page  http://localhost:8080/" in capsys.readouterr().err
     with structlog.testing.capture_logs() as lines:
-        announce(Settings(log_format=LogFormat.JSON), 8080)
+        announce(Settings(log_format=LogFormat.JSON, port=8080))
     assert lines[0]["event"] == "dispatch.started"
     assert lines[0]["order_page"] == "http://localhost:8080/public/order_drink.html"
     assert not capsys.readouterr().err
@@ -47,7 +47,7 @@ def test_a_start_whose_banner_is_not_read(monkeypatch, log_format):
 
 def test_banner_has_the_pages_of_topics():
     """Each topic has a paragraph of its own; an operator's token of the service opens it, too."""
-    settings = Settings.of(Mode.IN_MEMORY, topic_names=("roof", "cellar"))
+    settings = Settings.of(Mode.IN_MEMORY, port=8080, topic_names=("roof", "cellar"))
     of_roof = """
 
   topic       roof
@@ -57,28 +57,28 @@ def test_banner_has_the_pages_of_topics():
 
   topic       cellar
 """
-    assert of_roof in banner(settings, 8080, "made-token")
+    assert of_roof in banner(settings, "made-token")
 
 
 def test_start_in_json_has_the_addresses_of_topics():
     """They are in one field; without topics there is none."""
     for names in ((), ("roof", "cellar")):
         with structlog.testing.capture_logs() as lines:
-            values = {"log_format": LogFormat.JSON, "topic_names": names}
-            announce(Settings.of(Mode.IN_MEMORY, **values), 8080)
+            values = {"log_format": LogFormat.JSON, "port": 8080, "topic_names": names}
+            announce(Settings.of(Mode.IN_MEMORY, **values))
         base = "http://localhost:8080/topics/"
         assert lines[0].get("topics") == (f"{base}roof/ {base}cellar/" if names else None)
 
 
 def test_only_a_made_token_is_printed(capsys):
     """The operator's link has a generated token; a token that was given is not printed."""
-    given = Settings(operator_tokens=("given-token",), log_format=LogFormat.HUMAN)
-    announce(given, 8080)
+    given = Settings(operator_tokens=("given-token",), log_format=LogFormat.HUMAN, port=8080)
+    announce(given)
     assert "monitor     http://localhost:8080/public/monitor.html\n" in capsys.readouterr().err
-    announce(given, 8080, "made-token")
+    announce(given, "made-token")
     assert "public/monitor.html?token=made-token\n" in capsys.readouterr().err
     with structlog.testing.capture_logs() as lines:
-        announce(Settings(log_format=LogFormat.JSON), 8080, "made-token")
+        announce(Settings(log_format=LogFormat.JSON, port=8080), "made-token")
     assert "made-token" not in str(lines)
     line = "operator: http://localhost:8080/public/monitor.html?token=made-token\n"
     assert capsys.readouterr().err == line
@@ -115,7 +115,7 @@ def test_warning_about_a_topic(tokens, open_topics):
 
 def test_banner_says_where_queues_are_stored(tmp_path):
     """The banner names the folder of each queue, or says that it is gone after a stop."""
-    text = banner(Settings(job_queue_mode=Mode.IN_MEMORY, data_dir=tmp_path), 2567)
+    text = banner(Settings(job_queue_mode=Mode.IN_MEMORY, data_dir=tmp_path))
     assert "jobs        InMemory, gone when it stops\n" in text
     assert f"workers     CachedJsonFile in {tmp_path}\n" in text
 
