@@ -31,12 +31,11 @@ class Engine:
     def __init__(
         self,
         *,
-        port: int = 0,
         unregister_after_s: float = 0.005,
         now_s: Callable[[], float] = time.monotonic,
         evaluator: Evaluator | None = None,
     ) -> None:
-        self.port = port
+        self.port = 0
         self.unregister_after_s = unregister_after_s
         self.now_s = now_s
         self.evaluator = evaluator or Evaluator()

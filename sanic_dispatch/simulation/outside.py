@@ -16,8 +16,8 @@ LOCAL = "127.0.0.1"
 class OutsideEngine(Engine):
     """Listens on loopback and on ``host``; its callback URLs have ``host``."""
 
-    def __init__(self, host: str, port: int = 0) -> None:
-        super().__init__(port=port)
+    def __init__(self, host: str) -> None:
+        super().__init__()
         self.host = host
 
     @property
