@@ -11,6 +11,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from math import inf
 from typing import Any, NamedTuple, TypeVar
@@ -50,6 +51,9 @@ FOLLOW, LEAVE = "follow", "leave"
 
 TakeWord = Callable[[str, Any], None]
 """Takes what comes: a word and a value; ``lost`` if the link breaks."""
+
+Leave = Callable[[], None]
+"""Ends a stream, unless it has ended."""
 
 R = TypeVar("R")
 
@@ -148,7 +152,7 @@ class Forwarder:
 
     async def follow(
         self, owner: Member, topic: str, arguments: Sequence[Any], take: TakeWord
-    ) -> Stream:
+    ) -> Leave:
         """Begin a stream from the owner of a topic. Raises LinkLost or LinkRefused.
 
         ``take`` gets its first words before this returns, or later.
@@ -157,7 +161,7 @@ class Forwarder:
         number = next(self._numbers)
         call = [number, self._oldest(number), topic, FOLLOW, arguments, {}, REQUEST_ID.get()]
         peer.follow(call, take)
-        return Stream(peer, number)
+        return partial(peer.leave, number)
 
     async def check_address(self, own: Member) -> None:
         """Log a warning if the URL of this process does not lead here, as seen from itself."""
@@ -221,18 +225,6 @@ class Forwarder:
             except TimeoutError:
                 raise LinkLost(peer.trouble) from None
         return peer
-
-
-class Stream:
-    """What comes from an owner until it is left."""
-
-    def __init__(self, peer: _Peer, number: int) -> None:
-        self._peer = peer
-        self._number = number
-
-    def leave(self) -> None:
-        """End it."""
-        self._peer.leave(self._number)
 
 
 class _Peer:

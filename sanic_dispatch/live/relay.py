@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.cluster.forwarding import Stream, TakeWord
+from sanic_dispatch.cluster.forwarding import Leave, TakeWord
 from sanic_dispatch.cluster.sessions import Sink
 from sanic_dispatch.errors import DispatchError
 from sanic_dispatch.live import close_codes
@@ -36,10 +36,11 @@ class FirstFrame(NamedTuple):
     version: Version
 
 
-Follow = Callable[[ViewKey, "str | None", TakeWord], Awaitable[Stream]]
-"""Opens a stream of the frames of a view, from a cursor on. Raises OutOfReach.
+Follow = Callable[[ViewKey, "str | None", TakeWord], Awaitable[Leave]]
+"""Opens a stream of the frames of a view, from a cursor on; returns what ends it.
 
 Its words are ``frame`` with the frame's JSON, ``closed`` with a close code, ``error`` and ``lost``.
+Raises OutOfReach.
 """
 
 
@@ -112,7 +113,7 @@ class _Followed:
 
     def __init__(self, view: RelayedView) -> None:
         self.view = view
-        self.stream: Stream | None = None
+        self.leave: Leave | None = None
         self.used_s = 0.0
         """When a page last followed it (monotonic seconds)."""
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -200,12 +201,12 @@ class Relay:
             self._take(key, followed, word, value)
 
         try:
-            followed.stream = await self._follow(key, None, take)
+            followed.leave = await self._follow(key, None, take)
         except BaseException:
             self._end(key, followed)
             raise
         if self._views.get(key) is not followed:
-            followed.stream.leave()
+            followed.leave()
         return followed
 
     def _take(self, key: ViewKey, followed: _Followed, word: str, value: Any) -> None:
@@ -225,8 +226,8 @@ class Relay:
     def _end(self, key: ViewKey, followed: _Followed, error: DispatchError | None = None) -> None:
         if self._views.get(key) is followed:
             del self._views[key]
-        if followed.stream is not None:
-            followed.stream.leave()
+        if followed.leave is not None:
+            followed.leave()
         if not followed.first.done():
             followed.first.set_exception(error or OutOfReach())
             followed.first.exception()  # there may be nobody who waits for it
@@ -244,14 +245,14 @@ class Relay:
             else:
                 first.set_exception(value if word == "error" else OutOfReach())
 
-        stream = await self._follow(key, since, take)
+        leave = await self._follow(key, since, take)
         try:
             async with asyncio.timeout(FIRST_FRAME_S):
                 return await first
         except TimeoutError:
             raise OutOfReach from None
         finally:
-            stream.leave()
+            leave()
 
 
 def _frame_of(frame: dict[str, Any]) -> Frame:

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sanic_dispatch.cluster.codec import decoder_of, encode, signature_of
-from sanic_dispatch.cluster.forwarding import PATIENCE_S, RETRY_S, RemoteCall, Stream, TakeWord
+from sanic_dispatch.cluster.forwarding import PATIENCE_S, RETRY_S, Leave, RemoteCall, TakeWord
 from sanic_dispatch.cluster.link import LinkLost, LinkRefused
 from sanic_dispatch.cluster.sessions import Sink
 from sanic_dispatch.core.job import Job
@@ -213,20 +213,20 @@ async def _attach(context: Context, connection: str, take: TakeMessage) -> Calla
     if owner.name and not owner.url:
         raise StandingBy(owner.name)
 
-    stream: Stream | None = None
+    leave: Leave | None = None
 
     def take_word(word: str, value: Any) -> None:
         message = _decode_message(value) if word == "told" else Message(MessageKind.LOST)
-        if message.kind is MessageKind.LOST and stream is not None:
-            stream.leave()  # else the connection would be lost again when the link ends
+        if message.kind is MessageKind.LOST and leave is not None:
+            leave()  # else the connection would be lost again when the link ends
         if word == "error":  # that process has not loaded the topic yet, or does not own it
             asyncio.get_running_loop().call_later(ATTACH_AGAIN_S, take, message)
         else:
             take(message)
 
     topic = context.settings.topic
-    stream = await forwarder.follow(owner, topic, (_CONNECTION, connection), take_word)
-    return stream.leave
+    leave = await forwarder.follow(owner, topic, (_CONNECTION, connection), take_word)
+    return leave
 
 
 _decode_message: Callable[[Any], Message] = decoder_of(Message)
@@ -235,7 +235,7 @@ _decode_message: Callable[[Any], Message] = decoder_of(Message)
 def follow_elsewhere(context: Context) -> Follow:
     """Return what opens a stream of a view from the process that owns the topic."""
 
-    async def follow(key: ViewKey, since: str | None, take: TakeWord) -> Stream:
+    async def follow(key: ViewKey, since: str | None, take: TakeWord) -> Leave:
         owner, forwarder = context.dispatcher.owner, context.forwarder
         if forwarder is None or not owner.url:
             raise OutOfReach

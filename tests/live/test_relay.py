@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import ujson
 
-from sanic_dispatch.cluster.forwarding import Stream, TakeWord
+from sanic_dispatch.cluster.forwarding import Leave, TakeWord
 from sanic_dispatch.live import hub as module
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.finished import RECENT_S
@@ -49,7 +49,7 @@ class OtherProcess:
         self._link: deque[tuple[_Stream, str, Any]] = deque()
         self.hub.relay_from(self._follow)
 
-    async def _follow(self, key: ViewKey, since: str | None, take: TakeWord) -> Stream:
+    async def _follow(self, key: ViewKey, since: str | None, take: TakeWord) -> Leave:
         stream: Any = _Stream(self._link, take)
         cursor = Cursor.parse(since) if since else None
         client = self._owner.follow(RelayedConnection(stream), key, cursor)
@@ -58,9 +58,7 @@ class OtherProcess:
             stream.is_left = True
             self._owner.leave(client)
 
-        stream.leave = leave
-        followed: Stream = stream
-        return followed
+        return leave
 
     def deliver(self) -> None:
         """Let all words arrive that are on the way."""

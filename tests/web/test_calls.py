@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from sanic_dispatch.cluster.codec import encode
-from sanic_dispatch.cluster.forwarding import TakeWord
+from sanic_dispatch.cluster.forwarding import Leave, TakeWord
 from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.job import Job
@@ -80,9 +80,9 @@ class StreamingOwner:
     def __init__(self) -> None:
         self.has_left = False
 
-    async def follow(self, _: Member, __: str, ___: Any, take: TakeWord) -> StreamingOwner:
+    async def follow(self, _: Member, __: str, ___: Any, take: TakeWord) -> Leave:
         self.tell = take
-        return self
+        return self.leave
 
     def leave(self) -> None:
         self.has_left = True
