@@ -107,15 +107,7 @@ class Hub:
         It may be called in a thread while nothing happens in the topic.
         """
         projection = self._new_projection()
-        projection.seed(
-            snapshot.jobs,
-            snapshot.finished,
-            snapshot.workers,
-            paused=snapshot.paused,
-            earlier=snapshot.earlier,
-            number=self._bus.number,
-            now_s=self._clock.now_s(),
-        )
+        projection.seed(snapshot, self._bus.number, self._clock.now_s())
         projection.restore_experience(experience)
         return projection
 

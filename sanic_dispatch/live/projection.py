@@ -15,7 +15,7 @@ from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.rules import ANYTHING, EVERY_ROBOT
 from sanic_dispatch.core.turns import Turns
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, NO_EARLIER_RUNS, EarlierRuns
+from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, NO_EARLIER_RUNS, TopicSnapshot
 from sanic_dispatch.live.availability import Availability
 from sanic_dispatch.live.delta_view import Version
 from sanic_dispatch.live.finished import KEEP_FAILED_S, FinishedOrders
@@ -128,36 +128,26 @@ class Projection:
         self._cancel_assigned = cancel_assigned
         self._paused = False
 
-    def seed(
-        self,
-        jobs: Sequence[Job],
-        finished: Iterable[Job],
-        workers: Iterable[Worker],
-        *,
-        paused: bool = False,
-        earlier: EarlierRuns = NO_EARLIER_RUNS,
-        number: int = 0,
-        now_s: float = 0.0,
-    ) -> None:
+    def seed(self, snapshot: TopicSnapshot, number: int = 0, now_s: float = 0.0) -> None:
         """Load the tables as of event ``number``; later events are folded on top.
 
         Of the unfinished jobs only those submitted in the hour before ``now_s`` count as arrivals.
         """
-        self._paused = paused
+        self._paused = snapshot.paused
         self.line.advance(now_s)
-        self.earlier = earlier
+        self.earlier = earlier = snapshot.earlier
         self.log.extend(earlier.events)
         self.listed.extend(each for each in earlier.events if is_listed(each.event))
         changed_s = {each.job: each.at_s for each in earlier.events if each.event in STATE_CHANGES}
-        for worker in workers:
+        for worker in snapshot.workers:
             self.robots.fold(EventKind.WORKER_REGISTERED, worker)
-        for job in finished:
+        for job in snapshot.finished:
             self._apply(job, job.finished_s or 0.0)
             self.last_hour.seed(job)
             if job.hold:
                 self.forecast.learn(job, job.hold.since_s)
         waiting: list[Job] = []
-        for job in jobs:
+        for job in snapshot.jobs:
             if job.is_waiting:
                 if job.attempt:
                     self._orders.add(Order(job, changed_s.get(job.id)))
@@ -170,7 +160,7 @@ class Projection:
                 held_s = job.hold.since_s if job.hold else job.submitted_s
                 self._apply(job, changed_s.get(job.id, held_s))
                 self.last_hour.seed_wait(job)
-        self.last_hour.seed_unfinished(jobs, now_s)
+        self.last_hour.seed_unfinished(snapshot.jobs, now_s)
         self.line.add_all(waiting)
         self.expire(now_s)
         self.version = Version(number)

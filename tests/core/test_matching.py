@@ -188,10 +188,7 @@ class Bar:
 
     def _seed(self, projection: Projection) -> None:
         found = snapshot_of(self.tables, NO_EARLIER_RUNS)
-        projection.seed(
-            found.jobs, found.finished, found.workers, paused=found.paused,
-            number=self.machine.number, now_s=START_S + self.now_s,
-        )  # fmt: skip
+        projection.seed(found, self.machine.number, START_S + self.now_s)
 
     def restart(self) -> None:
         jobs = [*self.tables.jobs.finished(), *self.tables.jobs.assigned()]

@@ -17,7 +17,7 @@ from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Aside, Cause, Worker
-from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, EarlierRuns
+from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, EarlierRuns, TopicSnapshot
 from sanic_dispatch.history.experience import experience_in
 from sanic_dispatch.history.statistics import By, Statistics
 from sanic_dispatch.live.estimator import MIN_SERVICE_SAMPLES
@@ -214,14 +214,10 @@ def test_a_new_owner_goes_on_with_them(seed: int) -> None:
     night.loop.run(DAY_S)  # so that orders are late, and no robot is between two jobs
     robots = before.robots
     before.expire(night.now_s)
-    after.seed(
-        unfinished,
-        [],
-        [each.worker for each in (*robots, *robots._displaced.values()) if each.job is None],
-        paused=before.counts().paused,
-        earlier=EarlierRuns((), log.newest(EARLIER_EVENTS)),
-        now_s=night.now_s,
-    )
+    workers = [each.worker for each in (*robots, *robots._displaced.values()) if each.job is None]
+    earlier = EarlierRuns((), log.newest(EARLIER_EVENTS))
+    snapshot = TopicSnapshot(unfinished, [], workers, before.counts().paused, earlier)
+    after.seed(snapshot, now_s=night.now_s)
     after.restore_experience(experience_in(log))
     assert after.counts() == before.counts()
     told = [

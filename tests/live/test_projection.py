@@ -10,7 +10,7 @@ from sanic_dispatch.core.lifecycle import blame
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Aside, Cause, Worker
-from sanic_dispatch.dispatch.queries import EarlierRuns
+from sanic_dispatch.dispatch.queries import EarlierRuns, TopicSnapshot
 from sanic_dispatch.live import finished
 from sanic_dispatch.live.finished import KEEP_FAILED_S, RECENT_S
 from sanic_dispatch.live.log_line import line_of
@@ -212,7 +212,8 @@ def test_what_the_log_tells_at_a_start(story: Story, projection: Projection) -> 
         story.confirm(ticket)
     story.put_back(returned)
     seeded = Projection()
-    seeded.seed(list(story.jobs.values()), [], [], earlier=EarlierRuns((), events))
+    earlier = EarlierRuns((), events)
+    seeded.seed(TopicSnapshot(list(story.jobs.values()), [], [], paused=False, earlier=earlier))
     for ticket in (returned, held):
         orders = [each.get(secret(ticket)) for each in (seeded, projection)]
         assert orders[0] is not None
@@ -235,7 +236,8 @@ def test_seeding_equals_folding(story: Story) -> None:
     seeded = Projection()
     jobs = [story.jobs[waiting], story.jobs[held]]
     finished_jobs = [story.jobs[done]]
-    seeded.seed(jobs, finished_jobs, [free, aside], paused=True, now_s=story.now_s)
+    snapshot = TopicSnapshot(jobs, finished_jobs, [free, aside], paused=True)
+    seeded.seed(snapshot, now_s=story.now_s)
     folded.expire(story.now_s + RETURN_GRACE_S)
     assert (
         seeded.counts()

@@ -43,11 +43,7 @@ class Cafe:
     def __init__(self, world: World, receiver: Receiver, timeouts: Timeouts) -> None:
         self.world, self.receiver = world, receiver
         self.projection = Projection()
-        snapshot = world.dispatcher.snapshot()
-        self.projection.seed(
-            snapshot.jobs, snapshot.finished, snapshot.workers,
-            number=world.bus.number, now_s=world.clock.now_s(),
-        )  # fmt: skip
+        self.projection.seed(world.dispatcher.snapshot(), world.bus.number, world.clock.now_s())
         world.bus.subscribe(lambda events: self.projection.fold(*events))
         allow = ["127.0.0.0/8"]
         self.client = PushClient(
