@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import SimpleNamespace
 
 import pytest
 
+from sanic_dispatch.cli.env_option import PREFIX
 from sanic_dispatch.config.settings import Settings
-from tests.support.command_line import options_of
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     """Remove the settings of the environment in which the tests run."""
-    for option in options_of("serve"):
-        monkeypatch.delenv(option.envvar, raising=False)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

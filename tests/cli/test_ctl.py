@@ -26,10 +26,8 @@ async def service() -> AsyncIterator[Service]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the settings of the environment, and set the user's name for the log."""
-    for name in ("URL", "TOKEN"):
-        monkeypatch.delenv(f"SANIC_DISPATCH_{name}", raising=False)
+def ada(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the user's name for the log."""
     monkeypatch.setenv("LOGNAME", "ada")
 
 

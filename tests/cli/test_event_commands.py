@@ -40,10 +40,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of whoever runs the tests."""
-    for name in ("URL", "TOKEN"):
-        monkeypatch.delenv(f"SANIC_DISPATCH_{name}", raising=False)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
