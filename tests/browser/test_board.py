@@ -37,6 +37,11 @@ good eyes need five. The numbers are larger."""
 
 NUMBER_PX = 41.5
 
+LINES = """(node) => {
+    const text = document.createRange();
+    text.selectNodeContents(node);
+    return text.getClientRects().length;
+}"""
 NOTHING_IS_CUT_OFF = """() => [...document.querySelectorAll('section')].every(
     (section) => section.scrollHeight <= section.clientHeight + 1
         && section.scrollWidth <= section.clientWidth)"""
@@ -195,6 +200,15 @@ async def test_columns_on_a_phone_stay_where_they_are(bar: Bar, visitors: Visito
     await bar.order("Ann", "Ben", "Cleo")
     await board.shows(next=[1, 2, 3])
     assert await board.page.evaluate(tops) == before
+
+
+@pytest.mark.parametrize("width", [320, 390])
+async def test_the_title_on_a_phone(visitors: Visitors, width: int) -> None:
+    """It is on one line: the switch gives way."""
+    phone = PHONE | {"viewport": {"width": width, "height": 700}}
+    board = await visitors.television(**phone)
+    assert await board.page.get_by_role("heading", level=1).evaluate(LINES) == 1
+    await expect(board.sound).to_be_in_viewport(ratio=1)
 
 
 async def test_a_phone_in_landscape(bar: Bar, visitors: Visitors) -> None:
