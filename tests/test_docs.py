@@ -1,4 +1,7 @@
-"""The tutorial and the README: their commands are run, and print what the pages show."""
+"""The tutorial and the README: their commands are run, and print what the pages show.
+
+And the versions of Python are the same wherever they are named.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -159,3 +163,13 @@ def test_the_readme(tmp_path: Path) -> None:
     folder.mkdir()
     with reader(folder, {"2567": str(free_port())}) as somebody:
         somebody.follow((ROOT / "README.md").read_text())
+
+
+def test_make_takes_the_pythons_that_the_package_names() -> None:
+    """Those of pyproject.toml's classifiers, the newest first."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    name = "Programming Language :: Python :: "
+    named = [each.removeprefix(name) for each in project["classifiers"] if each.startswith(name)]
+    (taken,) = re.findall(r"foreach python,python3 ([^,]+),", (ROOT / "Makefile").read_text())
+    assert taken.split() == [f"python{version}" for version in reversed(named)]
+    assert project["requires-python"] == f">={named[0]}"
