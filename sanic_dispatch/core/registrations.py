@@ -59,25 +59,23 @@ def on_register(machine: StateMachine, command: c.Register) -> Job | None:
 def _answer_repeat(machine: StateMachine, job: Job, worker: Worker) -> Job | None:
     """Answer a repeat on the same callback as before: with the same job, or none after a PUT.
 
-    If another worker has the job by now, or its data is erased, this one is enqueued. It gets no
-    job in this answer: the repeat may be a late duplicate, whose answer is not read.
+    If another worker has the job by now, this one is enqueued. It gets no job in this answer:
+    the repeat may be a late duplicate, whose answer is not read.
     """
     hold = job.hold or job.former
     if hold is None:
         return None  # it had the job once, and nobody has it now
-    if hold.worker.id == worker.id:
-        if hold.way is Way.PUT:
-            return None  # the PUT is the answer
+    if hold.worker.id != worker.id:
         if not job.state.is_final:
-            return _give_same_job(machine, job, worker)
-        if job.state is State.DONE and not job.forgotten:
-            # done by being answered: this repeat says that the answer may not have arrived
-            return job
-    if job.forgotten or not job.state.is_final:
-        check_rule(machine, worker)
-        check_room(machine)
-        machine.enqueue(machine.keep_operators_set_aside(worker))
-    return None
+            check_room(machine)
+            machine.enqueue(worker)
+        return None
+    if hold.way is Way.PUT:
+        return None  # the PUT is the answer
+    if job.state.is_final:
+        # done by being answered: this repeat says that the answer may not have arrived
+        return job if job.state is State.DONE else None
+    return _give_same_job(machine, job, worker)
 
 
 def _register_again(machine: StateMachine, worker: Worker, job: Job, *, lost: bool) -> Job | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from sanic_dispatch.core import commands as c
-from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.state_machine import Now, StateMachine
@@ -44,22 +43,6 @@ def test_a_repeat_on_the_same_callback_is_answered_as_before(
         assert isinstance(repeated.reply, Job)
         assert (repeated.reply.id, repeated.reply.attempt) == ("a", 2)
         assert [event.kind for event in repeated.events] == [EventKind.JOB_ASSIGNED]
-
-
-def test_a_repeat_whose_job_was_erased_waits_for_another(machine: StateMachine) -> None:
-    """It may not have got the answer, and there is nothing left to answer with."""
-    register = c.Register(worker("c1"))
-    for command in (c.Submit("a", b"1"), register, c.AnswerWritten("a", 1), c.Forget("a", "Ada")):
-        machine.apply(command, NOW)
-    assert state_of(machine, "a") is State.DONE
-
-    repeated = machine.apply(register, NOW)
-
-    assert repeated.reply is None
-    assert free_ids(machine) == {register.worker.id}
-    (put,) = machine.apply(c.Submit("b", b"2"), NOW).effects
-    assert isinstance(put, e.PutJob)
-    assert put.job.id == "b"
 
 
 def test_lost_is_said_of_the_last_answer(machine: StateMachine) -> None:

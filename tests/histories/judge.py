@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 
 def judge(run: Simulation) -> list[Violation]:
     """Return the violations of a complete history."""
-    history = run.history
-    # An erased job, too, goes to nobody any more: if the answer with it was lost, no robot has it.
-    cancelled = {
-        run.data_of(job)
-        for job in run.truth.jobs.values()
-        if (job.state is State.CANCELLED and job.id in run.asked_to_cancel) or job.forgotten
-    }
-    history.cancelled = cancelled
+    jobs = run.truth.jobs.values()
+    # A robot that asks again for an order that was erased gets it with null: docs/protocol.md.
+    erased = {job.id for job in jobs if job.forgotten}
+    history = replace(
+        run.history,
+        deliveries=[
+            each
+            for each in run.history.deliveries
+            if each.job_id not in erased or each.data != b"null"
+        ],
+        cancelled={
+            run.data_of(job)
+            for job in jobs
+            if job.id in erased or (job.state is State.CANCELLED and job.id in run.asked_to_cancel)
+        },
+    )
+    cancelled = history.cancelled
     taken = [each for each in history.deliveries if each.outcome is Outcome.OK]
     # The inspector checks that a refused job keeps its place; and a job that an operator has moved
     # to the front may overtake others.
