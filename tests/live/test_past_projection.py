@@ -46,8 +46,8 @@ class Both:
     """A live monitor, and one that is folded from what the log keeps of the events."""
 
     def __init__(self, policy: Policy) -> None:
-        self._ordering = policy.ordering
-        self._past = PastProjection(600.0, self._ordering)
+        self._ordering, self._keep_s = policy.ordering, policy.keep_done_s
+        self._past = PastProjection(self._keep_s, self._ordering)
         self._rewound = Monitor(self._past, "past", lambda: 0.0)
         self._machine = WatchedMachine(policy, self._tell)
 
@@ -69,7 +69,7 @@ class Both:
     def start_over(self) -> None:
         """Go on from the state of the fold."""
         encoded = self._past.encode(lambda: None)
-        self._past = PastProjection(600.0, self._ordering)
+        self._past = PastProjection(self._keep_s, self._ordering)
         self._past.restore(encoded, lambda: None)
         self._rewound = Monitor(self._past, "past", lambda: 0.0)
 
@@ -108,7 +108,7 @@ def test_a_long_evening_with_snapshots(seed: int) -> None:
 def test_a_snapshot_names_the_jobs_whose_data_it_has() -> None:
     """So it is removed when one of them is forgotten; customers were served by some of them."""
     policy = Policy(fair_by="/name")
-    past = PastProjection(600.0, policy.ordering)
+    past = PastProjection(policy.keep_done_s, policy.ordering)
     machine = WatchedMachine(policy, lambda events: tell(past, events))
     for number, name in enumerate((b"Ada", b"Ada", b"Bob")):
         job_id = f"order {number}"
@@ -124,7 +124,7 @@ def test_a_snapshot_names_the_jobs_whose_data_it_has() -> None:
         assert past.orders == 0
         assert b"Ada" in encoded
         assert b"order 1" in encoded
-        past = PastProjection(600.0, policy.ordering)
+        past = PastProjection(policy.keep_done_s, policy.ordering)
         past.restore(encoded, lambda: None)
 
 

@@ -67,7 +67,7 @@ class History:
             self.log,
             lambda: None,
             self,  # type: ignore[arg-type]
-            lambda: PastProjection(600.0, POLICY.ordering),
+            lambda: PastProjection(POLICY.keep_done_s, POLICY.ordering),
         )
 
     async def check(self, rewinder: Rewinder) -> None:

@@ -70,7 +70,7 @@ class WatchedMachine(Player):
     def __init__(self, policy: Policy, told: Callable[[Sequence[Event]], None]) -> None:
         super().__init__(policy)
         self._told = told
-        self._live = Projection(600.0, policy.ordering)
+        self._live = Projection(policy.keep_done_s, policy.ordering)
         self._monitor = Monitor(self._live, "live", lambda: self.now_s)
         self.apply(c.Recover(SECRET))
 
