@@ -76,16 +76,16 @@ def test_the_recorded_pairing(events_of: Callable[..., list[Event]], name: str) 
 
 
 def test_with_all_faults(events_of: Callable[..., list[Event]]) -> None:
-    """With crashes, lost messages and steps of the clock, few differ.
+    """With crashes, lost messages and steps of the clock, few evenings go another way.
 
-    Left out are logs that begin in the middle of an evening, as the disk's log never does: they do
-    not say who had waited longest by then.
+    Where an order got another robot, many of those after it do. Left out are logs that begin in
+    the middle of an evening, as the disk's log never does: they do not say who had waited longest
+    by then.
     """
     histories = with_orders(events_of, lambda plan: plan)
     pairings = [replayed(events) for events in histories if first_ticket(events) == 1]
-    same, different = (sum(each[at] for each in pairings) for at in (0, 1))
-    assert same > 200
-    assert different < 0.02 * same
+    assert sum(each.same for each in pairings) > 200
+    assert sum(each.different > 0 for each in pairings) < 0.1 * len(pairings)
     assert sum(each.faults for each in pairings) > 20
 
 
