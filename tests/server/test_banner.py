@@ -42,7 +42,7 @@ def test_start_is_a_log_line_in_json(capsys):
 def test_a_start_whose_banner_is_not_read(monkeypatch, log_format):
     """A server starts also where standard error is a pipe that nobody reads."""
     monkeypatch.setattr("sys.stderr", Broken())
-    announce(Settings(log_format=log_format), 8080, "made-token")
+    announce(Settings(log_format=log_format), "made-token")
 
 
 def test_banner_has_the_pages_of_topics():
