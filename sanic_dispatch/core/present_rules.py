@@ -39,9 +39,7 @@ class PresentRules:
             self._keep_unused(rule)
 
     def replace(self, before: str, after: str) -> None:
-        """Count one worker with a rule less, and one with another rule more, if it is another."""
-        if before == after:
-            return
+        """Count one worker with a rule less, and one with another rule more."""
         if after != ANYTHING:
             self._add(after)
         if before != ANYTHING:

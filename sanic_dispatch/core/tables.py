@@ -122,13 +122,13 @@ class Tables:
         """Add or replace a worker."""
         before = self.workers.put(worker)
         self.changes.append(Change(Table.WORKERS, worker.id, before, worker))
-        self.rules.replace(rule_of_worker(before), worker.rule)
+        self._move_rule(rule_of_worker(before), worker.rule)
 
     def remove_worker(self, worker_id: str) -> None:
         """Remove a worker. Raises KeyError."""
         before = self.workers.remove(worker_id)
         self.changes.append(Change(Table.WORKERS, worker_id, before, None))
-        self.rules.replace(before.rule, ANYTHING)
+        self._move_rule(before.rule, ANYTHING)
 
     def put_fact(self, fact: Fact) -> None:
         """Set a fact."""
@@ -179,7 +179,7 @@ class Tables:
             elif change.table is Table.WORKERS:
                 before = cast("Worker | None", change.before)
                 after = self.workers.restore(change.id, before)
-                self.rules.replace(rule_of_worker(after), rule_of_worker(before))
+                self._move_rule(rule_of_worker(after), rule_of_worker(before))
             else:
                 self.facts.restore(change.id, cast("Fact | None", change.before))
 
@@ -198,11 +198,15 @@ class Tables:
         """Mark the worker as held of a job that was loaded by ``fill``."""
         self._move_hold(None, job)
 
+    def _move_rule(self, before: str, after: str) -> None:
+        if before != after:
+            self.rules.replace(before, after)
+
     def _move_hold(self, before: Job | None, after: Job | None) -> None:
         was, now = _hold_in(before), _hold_in(after)
         if was is now:
             return
-        self.rules.replace(rule_of_holder(was), rule_of_holder(now))
+        self._move_rule(rule_of_holder(was), rule_of_holder(now))
         old, new = _pending_callback(was), _pending_callback(now)
         if old != new:
             if old is not None:
