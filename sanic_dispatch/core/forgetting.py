@@ -33,18 +33,25 @@ def on_forget(machine: StateMachine, act: c.Forget) -> None:
     if kept is not None:
         tables.put_job(step.job)
     tables.remove_fact(PUSH + job.id)
-    tables.put_fact(Fact(FORGETTING + job.id, job.ticket))
+    tables.put_fact(Fact(_fact_of(job.ref), job.ticket))
     machine.emit(step.note, job=step.job)
     machine.effects.append(EraseData(job.ref, act.request))
 
 
 def on_data_erased(machine: StateMachine, outcome: c.DataErased) -> None:
     """Note that no file has a job's data any more."""
-    machine.tables.remove_fact(FORGETTING + outcome.job.id)
+    machine.tables.remove_fact(_fact_of(outcome.job))
 
 
 def to_erase(facts: Iterable[Fact]) -> Iterator[EraseData]:
     """Yield the effects for forgotten jobs whose data may still be in a file."""
     for fact in facts:
         if fact.id.startswith(FORGETTING):
-            yield EraseData(JobRef(int(fact.value), fact.id.removeprefix(FORGETTING)), "")
+            ticket = int(fact.value)
+            job_id = fact.id.removeprefix(_fact_of(JobRef(ticket, "")))
+            yield EraseData(JobRef(ticket, job_id), "")
+
+
+def _fact_of(job: JobRef) -> str:
+    """Return the name of a forgotten job's fact; a later job of the same id has its own."""
+    return f"{FORGETTING}{job.ticket}:{job.id}"

@@ -44,7 +44,7 @@ def pending(world: World) -> list[JobRef]:
     """The jobs whose data is not known to be erased."""
     facts = world.dispatcher._machine.tables.facts
     return [
-        JobRef(int(fact.value), fact.id.partition(":")[2])
+        JobRef(int(fact.value), fact.id.rpartition(":")[2])
         for fact in facts
         if fact.id.startswith("forgetting:")
     ]
@@ -212,6 +212,25 @@ async def test_a_start_goes_on_with_it(settings: Settings, monkeypatch: pytest.M
         assert pending(world) == [JobRef(1, job_id)]
     async with running_world(settings) as world:
         assert (await world.job(job_id)).forgotten
+        assert pending(world) == []
+        assert files_with(settings.data_dir, SECRET.encode()) == []
+
+
+async def test_two_jobs_of_one_id(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reused idempotency key: what is left of each job is erased, also by the next start."""
+    policy = Policy(keep_finished=1)
+    async with running_world(settings, policy=policy) as world:
+        monkeypatch.setattr(world.store, "erase", lambda _: world.never())
+        for number in (1, 3):
+            await world.register(worker(f"c{number}"))
+            data = f'"{SECRET} {number}"'.encode()
+            job = (await world.dispatcher.submit(data, "key")).job
+            await world.dispatcher.operator.forget(job.id)
+            await world.register(worker(f"c{number + 1}"))
+            await world.submit("Grace")
+        await world.quiet()
+        assert pending(world) == [JobRef(1, job.id), JobRef(3, job.id)]
+    async with running_world(settings, policy=policy) as world:
         assert pending(world) == []
         assert files_with(settings.data_dir, SECRET.encode()) == []
 

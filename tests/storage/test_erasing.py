@@ -162,7 +162,7 @@ async def test_after_a_kill(backend: Backend, tmp_path: Path) -> None:
     async with opened(backend, data) as store:
         await store.load()
         (ended,) = await serve(store, topic, order(1, SECRET))
-        unfinished = Fact(f"forgetting:{ended.id}", 1)
+        unfinished = Fact(f"forgetting:1:{ended.id}", 1)
         await store.commit(topic.apply(topic.put(ended.without_data(), unfinished)))
         shutil.copytree(data, copy)
     async with opened(backend, copy) as store:
