@@ -15,6 +15,7 @@ place: it is written under another name, synced and renamed.
 from __future__ import annotations
 
 import re
+import stat
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -80,9 +81,23 @@ def segment_path(folder: Path, first_n: int) -> Path:
     return folder / f"segment-{first_n:015}.gz"
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder of this name.
+
+    Raises OSError if that cannot be seen, where ``Path.is_dir`` is False since Python 3.14.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def segments_in(folder: Path) -> dict[int, Path]:
-    """Return a folder's segments by their first event, in order; none without the folder."""
-    if not folder.is_dir():
+    """Return a folder's segments by their first event, in order; none without the folder.
+
+    Raises OSError.
+    """
+    if not is_folder(folder):
         return {}
     found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
     return dict(sorted((int(match[1]), path) for match, path in found if match))

@@ -461,7 +461,7 @@ class SegmentLog(EventLog):
             for path in self.files.folder.glob(".segment-*.new"):
                 path.unlink()
             for first_n, path in self.files.paths():
-                if path.exists():
+                with suppress(FileNotFoundError):  # somebody has removed it
                     self._erase_in_segment(first_n, path, jobs, rest)
             self.snapshots.erase(jobs)
             if self._fsync and self.files.folder.is_dir():

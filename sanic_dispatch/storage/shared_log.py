@@ -21,6 +21,7 @@ import structlog
 from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.storage.event_log import MAX_EPOCHS, Epoch, Rest, no_rest, number_before
 from sanic_dispatch.storage.event_record import Recorded
+from sanic_dispatch.storage.segment_format import is_folder
 from sanic_dispatch.storage.segment_log import (
     EPOCHS_NAME,
     FLUSH_EVENTS,
@@ -99,7 +100,7 @@ class SharedLog(SegmentLog):
         Raises OSError, also if another process is writing.
         """
         self._erase_in_memory(jobs)  # first: the folder may be locked
-        if self._is_foreign or not self.files.folder.is_dir():
+        if self._is_foreign or not is_folder(self.files.folder):
             self.snapshots.erase(jobs)
             return
         with self._locked():

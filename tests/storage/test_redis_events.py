@@ -254,6 +254,17 @@ async def test_erasing_while_another_process_writes(start: Start, tmp_path: Path
     assert list(store.history.payloads()) == []
 
 
+async def test_erasing_in_a_folder_that_cannot_be_seen(start: Start, tmp_path: Path) -> None:
+    """There may be segments with the data: it has to be tried again."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    folder = tmp_path / "here" / FOLDER
+    store._segments.erase([JobRef(1, "a")])  # there is none yet
+    folder.symlink_to(folder)
+    with pytest.raises(OSError, match="symbolic links"):
+        store._segments.erase([JobRef(1, "a")])
+
+
 async def test_threads_wait_for_each_other(start: Start) -> None:
     """The maintenance may flush while events are moved in the background: it is not refused."""
     store, topic = start(), Topic()
