@@ -288,6 +288,8 @@ class _Peer:
 
     async def _open(self) -> OutgoingLink:
         owner = self._owner
+        if self._link is not None:  # it is closing; later its loss would be taken for the new one's
+            self._link.abort()
         try:
             link = await open_link(owner.url, self._identity, owner.name, self._take, self._lost)
         except (LinkLost, LinkRefused) as error:

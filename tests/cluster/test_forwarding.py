@@ -185,6 +185,21 @@ async def test_a_link_that_does_not_come_back(two: Two) -> None:
     assert asyncio.get_running_loop().time() - began_s < 5.0
 
 
+async def test_a_link_that_closes_while_the_next_one_is_open(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is not taken for that of the next one, which is used."""
+    await ask(two.other, "GET", "operator/jobs")
+    (peer,) = two.other.app.ctx.forwarder._peers.values()
+    first = peer._link
+    monkeypatch.setattr(first, "_write", lambda: None)  # what closes it gets lost
+    first.close()
+    for _ in range(2):
+        assert (await ask(two.other, "GET", "operator/jobs"))[0] == 200
+    assert peer._link is not first
+    assert peer.is_open
+
+
 @pytest.mark.parametrize("is_troubled", [False, True])
 async def test_a_reply_that_takes_long(
     two: Two, monkeypatch: pytest.MonkeyPatch, is_troubled: bool
