@@ -325,15 +325,12 @@ class StateMachine:
         return not 0 <= waited_s < self.policy.probe_after_s
 
     def assign(self, job: Job, worker: Worker, way: Way) -> Job:
-        """Assign a job, and with fair turns note with which event its customer was served.
+        """Assign a job.
 
         A worker that gets it in the answer to its registration is not put into the table of
         workers: only the job's record says who holds it.
         """
-        step = lifecycle.assign(job, worker, way, self.now.wall_s)
-        if self.policy.fair_by is not None and job.state is State.WAITING:
-            step = step._replace(job=step.job._replace(turn=self.number + 1))
-        return self.apply_step(job, step)
+        return self.apply_step(job, lifecycle.assign(job, worker, way, self.now.wall_s))
 
     def send_again(self, job: Job, worker: Worker) -> None:
         """Send a job to its own worker again, or to that worker's new callback.
@@ -566,9 +563,14 @@ class StateMachine:
     def apply_step(self, before: Job, step: Step) -> Job:
         """Apply a transition: store the job, emit the event, and apply the worker's fate.
 
-        ``before`` is the stored record; the new one is returned.
+        With fair turns a job that waits no longer notes with which event its customer was served;
+        its former holder may have done it meanwhile. ``before`` is the stored record; the new one
+        is returned.
         """
         after = step.job
+        is_fair = self.policy.fair_by is not None
+        if is_fair and before.state is State.WAITING and after.hold is not None:
+            after = after._replace(turn=self.number + 1)
         if after.state in FINAL:
             self._make_room(after)
             if self.leases.pop(after.id, None):

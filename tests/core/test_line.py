@@ -7,7 +7,8 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.line import SLICE_JOBS, Line, Ordering
 from sanic_dispatch.core.present_rules import KEPT_UNUSED
-from sanic_dispatch.core.state_machine import Now, StateMachine
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.state_machine import Now, Placed, StateMachine
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Key, Worker
@@ -113,6 +114,23 @@ def test_an_order_that_comes_back_was_not_served() -> None:
         machine.apply(c.Submit(job_id, b'{"name":"%b"}' % name), NOW)
     machine.apply(c.DeliveryRefused("x0", 1, "503"), NOW)
     assert [job.id for job in machine.tables.jobs.line] == ["x0", "y", "x2"]
+
+
+def test_an_order_that_is_done_after_its_lease_was_served() -> None:
+    """Its customer has had a turn, as if the report had come in time."""
+    machine = StateMachine(Policy(fair_by="/name", lease_s=60.0))
+    machine.apply(c.Recover("5e" * 32), NOW)
+    machine.apply(c.Submit("ada 1", b'{"name":"ada"}'), NOW)
+    machine.apply(c.Register(robot("r1", "")), NOW)
+    (look,) = machine.apply(c.AnswerWritten("ada 1", 1), NOW).effects
+    assert isinstance(look, e.StartTimer)
+    machine.apply(look.command, Now(START_S + 60.0, 60.0))
+    for name in ("ada 2", "bob"):
+        machine.apply(c.Submit(name, b'{"name":"%b"}' % name[:3].encode()), NOW)
+    assert [job.id for job in machine.tables.jobs.line] == ["ada 1", "bob", "ada 2"]
+    done = machine.apply(c.Complete("ada 1", Proof(key=Key("r1", "a1"))), NOW).reply
+    assert isinstance(done, Placed)
+    assert [job.id for job in machine.tables.jobs.line] == ["bob", "ada 2"]
 
 
 def test_turns_before_a_move_count_no_more() -> None:
