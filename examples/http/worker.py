@@ -32,6 +32,9 @@ ASK_AGAIN_S = 60.0
 TRY_AGAIN_S = 1.0
 """How long it waits after no answer, or one that says that it is not possible now."""
 
+GOODBYE_S = 2.0
+"""How long it tries to leave the line at Ctrl-C."""
+
 NOT_NOW = (408, 429)
 """Statuses, besides 5xx, after which the same request may succeed."""
 
@@ -114,18 +117,19 @@ class Worker:
     def __init__(self, url: str, name: str, inbox: Inbox, token: str = "") -> None:
         self._url = url.rstrip("/") + "/"
         self._inbox = inbox
+        self._callback = ""
         self._headers = {"CPEE-INSTANCE-UUID": name, "CPEE-ACTIVITY": "1", "CPEE-LABEL": name}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
 
     def next_job(self) -> Job:
         """Ask for a job until there is one. Raises HTTPError if the dispatcher says no."""
-        callback = self._inbox.new_callback()
+        self._callback = self._inbox.new_callback()
         lost = True  # this may be a restart in the midst of a job
         while True:
             try:
                 path = "register-worker?lost" if lost else "register-worker"
-                body, headers = self._post(path, {"CPEE-CALLBACK": callback})
+                body, headers = self._send("POST", path, {"CPEE-CALLBACK": self._callback})
             except OSError as error:
                 _wait_after(error)
                 lost = True
@@ -147,12 +151,18 @@ class Worker:
         line = "".join(each if each.isprintable() else " " for each in reason)[:200]
         self._report(job, "fail", {"reason": line, "retry": retry})
 
+    def leave(self) -> None:
+        """Leave the line, or the next job would be sent here first."""
+        with suppress(OSError):  # it does not wait, or the dispatcher does not answer
+            headers = {"CPEE-CALLBACK": self._callback}
+            self._send("DELETE", "register-worker", headers, within_s=GOODBYE_S)
+
     def _report(self, job: Job, what: str, body: Any) -> bool:
         """Report until there is an answer: a repeat changes nothing."""
         headers = {"Job-Receipt": job.receipt, "Content-Type": "application/json"}
         while True:
             try:
-                self._post(f"jobs/{job.id}/{what}", headers, json.dumps(body).encode())
+                self._send("POST", f"jobs/{job.id}/{what}", headers, json.dumps(body).encode())
                 return True
             except HTTPError as error:
                 if _is_final(error):  # somebody else has the job by now, or it was cancelled
@@ -162,10 +172,17 @@ class Worker:
             except OSError as error:
                 _wait_after(error)
 
-    def _post(self, path: str, headers: dict[str, str], body: bytes = b"") -> tuple[bytes, Any]:
-        """POST; return body and headers of the answer. Raises OSError, HTTPError included."""
-        request = Request(self._url + path, body, {**self._headers, **headers}, method="POST")
-        with urlopen(request, timeout=30) as response:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes = b"",
+        within_s: float = 30,
+    ) -> tuple[bytes, Any]:
+        """Send a request; return body and headers of the answer. Raises OSError, HTTPError too."""
+        request = Request(self._url + path, body, {**self._headers, **headers}, method=method)
+        with urlopen(request, timeout=within_s) as response:
             return response.read(), response.headers
 
 
@@ -198,7 +215,7 @@ def main() -> None:
     options = parser.parse_args()
     token = os.environ.get("WORKER_TOKEN", "")
     worker = Worker(options.url, options.name, Inbox(options.host, options.port), token)
-    with suppress(KeyboardInterrupt):
+    try:
         while True:
             print("waiting for a job", flush=True)
             try:
@@ -216,6 +233,8 @@ def main() -> None:
                     print("done", flush=True)
                 else:  # too large, for example: without a report it would come again
                     worker.fail(job, "its result was refused", retry=False)
+    except KeyboardInterrupt:
+        worker.leave()
 
 
 if __name__ == "__main__":

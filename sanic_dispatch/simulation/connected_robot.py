@@ -21,7 +21,7 @@ POLL_WAIT_S = 25.0
 """How long a poll waits: many proxies give up after 30 s."""
 
 GOODBYE_S = 2.0
-"""How long a polling robot that stops tries to give its job back."""
+"""How long a robot that stops tries to give its job back, or to leave the line."""
 
 
 _NOT_ITS_OWN = (404, 409)

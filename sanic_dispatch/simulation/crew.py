@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Any, Protocol
 
+import aiohttp
+
 from sanic_dispatch.simulation.background_tasks import Tasks
-from sanic_dispatch.simulation.connected_robot import ConnectedRobot, PollingRobot, WebsocketRobot
+from sanic_dispatch.simulation.connected_robot import (
+    GOODBYE_S,
+    ConnectedRobot,
+    PollingRobot,
+    WebsocketRobot,
+)
 from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
 from sanic_dispatch.simulation.random_faults import Mishaps, MishapTimes, Rates
 from sanic_dispatch.simulation.robot import Robot, RobotHooks, RobotModel
@@ -85,9 +93,14 @@ class Crew:
 
     async def _run_all(self, robots: Sequence[Robot | ConnectedRobot]) -> None:
         tasks = Tasks()
+        running = [tasks.spawn(robot.run()) for robot in robots]
         try:
-            await asyncio.gather(*(tasks.spawn(robot.run()) for robot in robots))
+            # Not gather, which would cancel them: then they do not know their callbacks any more.
+            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+            for each in ended:
+                each.result()
         finally:
+            await _leave_line([robot for robot in robots if isinstance(robot, Robot)])
             await tasks.cancel()
 
     def _robot(self, name: str, engine: OutsideEngine) -> Robot:
@@ -138,6 +151,18 @@ class Crew:
 
     def _on_failure(self, name: str) -> None:
         self._news(name, self.robots[name].doing)
+
+
+async def _leave_line(robots: Iterable[Robot]) -> None:
+    """Take robots out of the line, if that is possible at once: their callbacks come to an end."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GOODBYE_S), aiohttp.ClientSession() as session:
+            leaving = [
+                session.delete(robot.url, headers={"CPEE-CALLBACK": callback})
+                for robot in robots
+                for callback in robot.instance.callback_urls
+            ]
+            await asyncio.gather(*leaving, return_exceptions=True)
 
 
 def order_label(value: Any) -> str:

@@ -55,6 +55,22 @@ async def test_work_with_a_rule(service: Service) -> None:
     assert (await ended(process)).code == 0
 
 
+async def test_work_leaves_nobody_in_line() -> None:
+    """Once it has ended no order is sent to a robot of it."""
+    async with running_service(worker_tokens=("worker-token-1",)) as service:
+        process = await start("work", f"{service.base_url}?token=worker-token-1", "-n", "3")
+        workers = service.app.ctx.dispatcher.queries.workers
+
+        async def all_wait() -> bool:
+            return len(await workers()) == 3
+
+        await eventually(all_wait, 20)
+        process.send_signal(signal.SIGINT)
+        done = await ended(process)
+        assert (done.code, done.err) == (0, "")
+        assert await workers() == []
+
+
 @pytest.mark.parametrize("channel", ["websocket", "poll"])
 async def test_work_without_an_address(service: Service, channel: str) -> None:
     """Robots come by websocket or poll, keep to their rule, and give back what they do not end."""

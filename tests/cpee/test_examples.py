@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import runpy
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -16,7 +17,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.support.commands import line_of, run
+from tests.support.commands import heed_ctrl_c, line_of, run
 from tests.support.paths import CPEE_EXAMPLES, DOCS, ROOT
 from tests.support.proxy import Proxy
 from tests.support.server import (
@@ -205,6 +206,7 @@ async def plain_worker(url: str, *arguments: str) -> AsyncIterator[asyncio.subpr
         url,
         *("--seconds", "0.01", *arguments),
         stdout=asyncio.subprocess.PIPE,
+        preexec_fn=heed_ctrl_c,
     )
     try:
         yield process
@@ -250,6 +252,20 @@ async def test_a_plain_worker_that_died_gets_its_job_again() -> None:
         async with plain_worker(service.base_url) as process:
             await line_of(process.stdout, has('working on "one"'))
             assert (await ends(service, job_id))["result"] == {"made": "one"}
+
+
+async def test_a_plain_worker_leaves_the_line() -> None:
+    """At Ctrl-C: the next order is not sent to a callback that nobody answers."""
+    async with running_service() as service, plain_worker(service.base_url) as process:
+        workers = service.app.ctx.dispatcher.queries.workers
+
+        async def waits() -> bool:
+            return len(await workers()) == 1
+
+        await eventually(waits, 20)
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await workers() == []
 
 
 async def test_a_plain_worker_outlives_lost_answers() -> None:
