@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sanic import Blueprint, HTTPResponse, Request
+from sanic.response import redirect
 
 from sanic_dispatch.live.frames import encode
 from sanic_dispatch.web.compression import gzipped
@@ -31,7 +32,9 @@ async def openapi(request: Request) -> HTTPResponse:
 
 @describe(DOCS)
 async def human(request: Request) -> HTTPResponse:
-    """Return this interface as a page."""
+    """Return this interface as a page; its links are relative to an address without a slash."""
+    if request.path.endswith("/"):
+        return redirect("../docs")
     text = docs_page(_document(request)).encode()
     text, headers = await gzipped(request, text, _HTML, context_of(request).page_headers)
     return conditional_response(request, text, _HTML, headers)

@@ -80,6 +80,8 @@ async def manifest(request: Request) -> HTTPResponse:
 @describe(PUBLIC_FILE)
 async def page(request: Request, path: str) -> HTTPResponse:
     """Return a file; the user's own replaces the built-in one."""
+    if request.path.endswith("/"):  # no folder: what a page loads would be looked for below it
+        raise NotFound("no such file")
     path = unquote(path)
     folders = filter(None, (settings_of(request).public, shipped_files()))
     file = await asyncio.to_thread(_find, folders, path)

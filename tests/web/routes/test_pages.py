@@ -213,6 +213,16 @@ async def test_head_of_a_missing_file(service: Service) -> None:
         assert answer.status == 404
 
 
+@pytest.mark.parametrize("prefix", ["", "topics/roof/"])
+async def test_a_page_is_no_folder(prefix: str) -> None:
+    """With a slash after its name what it loads would not be found: 404, or a redirect."""
+    async with running_service(topics={"roof": {}}) as service:
+        assert (await ask(service, "GET", f"{prefix}{PAGE}/")).status == 404
+        url = f"{service.base_url}{prefix}docs"
+        async with service.http.get(f"{url}/") as answer:
+            assert (answer.status, str(answer.url)) == (200, url)
+
+
 @pytest.mark.parametrize("path", ["public/", "public/js", "public/js/", "public/" + "x" * 5000])
 async def test_only_files_are_sent(service: Service, path: str) -> None:
     """404 for a folder, and for impossible names."""
