@@ -208,6 +208,16 @@ async def test_a_wrong_token(bar: Bar, visitors: Visitors) -> None:
     await tablet.is_connected()
 
 
+async def test_no_token(visitors: Visitors) -> None:
+    """A page that was opened without its link does not say that a token is wrong."""
+    tablet = await visitors.tablet()
+    await tablet.start()
+    await expect(tablet.problem).to_contain_text("You need a token to work here.")
+    await tablet.token.fill("wrong")
+    await tablet.button("Start").click()
+    await expect(tablet.problem).to_contain_text("This token is not valid.")
+
+
 async def test_only_what_a_person_makes(bar: Bar, visitors: Visitors) -> None:
     """The drinks that were chosen are a rule; others stay in the line, and are shown there."""
     tablet = await at_work(visitors, "Ada", "Mojito", "Lemonade")

@@ -2,7 +2,7 @@ import { $, ignoreDoubleClicks, say } from '../shared/dom.js';
 import { learn, showTitle, t, translatePage } from '../shared/i18n.js';
 import { pollMenu } from '../shared/menu_polling.js';
 import { keep, recall } from '../shared/storage.js';
-import { keepToken, takeToken } from '../shared/token.js';
+import { keepToken, takeToken, tokenOf } from '../shared/token.js';
 import { keepScreenOn } from '../shared/wake_lock.js';
 import { followLine } from './next_orders.js';
 import { OrderCard } from './order_card.js';
@@ -94,8 +94,9 @@ async function isToGoOn() {
 
 function reasonOf({ status, message }) {
   if (status === UNAUTHORIZED) {
+    const problem = t(tokenOf('worker-token') ? 'wrongToken' : 'noToken');
     keepToken('worker-token', '');
-    return { problem: t('wrongToken'), needsToken: true };
+    return { problem, needsToken: true };
   }
   return status === REPLACED ? {} : { problem: t('refused', message) };
 }

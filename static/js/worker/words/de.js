@@ -33,6 +33,7 @@ export const words = {
   },
   tooLate: (n) => `Bestellung ${n} ging an jemand anderen.`,
   notTaken: (n) => `Bestellung ${n} war nicht mehr deine.`,
+  noToken: 'Um hier zu arbeiten, brauchst du ein Token. Bitte nimm den Link, den du bekommen hast.',
   wrongToken: 'Dieses Token ist nicht gültig. Bitte nimm den Link, den du bekommen hast.',
   refused: (detail) => `Der Dienst lehnt ab: ${detail}`,
 

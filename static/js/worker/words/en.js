@@ -35,6 +35,7 @@ export const words = {
   },
   tooLate: (n) => `Order ${n} went to someone else.`,
   notTaken: (n) => `Order ${n} was no longer yours.`,
+  noToken: 'You need a token to work here. Please use the link you were given.',
   wrongToken: 'This token is not valid. Please use the link you were given.',
   refused: (detail) => `The service refused: ${detail}`,
 
