@@ -72,11 +72,15 @@ class PastEvents:
         logged = entry.event
         if kind is EventKind.JOB_SUBMITTED:
             return _new_job(entry)
-        job = self._find_job(logged.job) or _unknown_job(logged)
+        before = self._find_job(logged.job) or _unknown_job(logged)
         if kind is EventKind.JOB_ASSIGNED:
-            return self._assigned(job, logged)
-        step = _STEPS.get(kind)
-        return job if step is None else step(job, logged)
+            after = self._assigned(before, logged)
+        else:
+            step = _STEPS.get(kind)
+            after = before if step is None else step(before, logged)
+        if self._takes_turns and before.state is State.WAITING and after.hold is not None:
+            return after._replace(turn=logged.n)
+        return after
 
     def _assigned(self, job: Job, logged: LoggedEvent) -> Job:
         facts = logged.facts or NONE
@@ -89,14 +93,12 @@ class PastEvents:
             worker = held.worker if is_again and held else known or _worker_with(logged, NONE)
         is_same = held is not None and way is Way.PUT and held.worker.id == worker.id
         unused = held.times_unused if held is not None and is_same else 0
-        turn = logged.n if self._takes_turns and job.state is State.WAITING else job.turn
         return job._replace(
             state=State.ASSIGNED,
             hold=Hold(worker, way, Stage.UNDER_WAY, logged.at_s, times_unused=unused),
             former=None,
             attempt=logged.attempt,
             progress=None,
-            turn=turn,
         )
 
 

@@ -94,9 +94,10 @@ def test_a_snapshot_goes_on(policy: Policy, first: Any, second: Any) -> None:
 
 @pytest.mark.parametrize("seed", range(24))
 def test_a_long_evening_with_snapshots(seed: int) -> None:
-    """So it is over many commands, with customers who take turns."""
+    """So it is over many commands, with leases that end, and customers who take turns."""
     random = Random(seed)
-    both = Both(Policy(keep_finished=100, fair_by="/name", priorities=seed % 2 == 0))
+    policy = Policy(keep_finished=100, lease_s=3.0, fair_by="/name", priorities=seed % 2 == 0)
+    both = Both(policy)
     for _ in range(12):
         both.play(
             [(random.randrange(10**6), random.randrange(8), random.randrange(8)) for _ in range(25)]
