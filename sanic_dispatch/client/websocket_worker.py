@@ -60,6 +60,8 @@ class WorkerJob:
         self.data: Any = offer["data"]
         self.submitted_at: str = offer["submitted_at"]
         self.lease_s: float = offer["lease_s"]
+        self.is_asked_for = False
+        """Whether the worker has asked to accept it: then the service may think that it has it."""
         self.is_reported = False
         self.receipt: str = offer["receipt"]
         self._channel = channel
@@ -225,6 +227,7 @@ class WebsocketWorker:
 
     async def _accept(self, offer: WorkerJob) -> bool:
         """Accept an offer; return whether that succeeded."""
+        offer.is_asked_for = True
         try:
             await self._channel.ask("accept", offer.named())
             self._job = offer
@@ -284,11 +287,14 @@ class WebsocketWorker:
         return self._changed.is_set()
 
     def _last_word(self) -> tuple[str, dict[str, Any]] | None:
-        """Return the message that hands in the job or the offer that it has, or leaves the line."""
+        """Return the message that hands in the job that it has, or leaves the line.
+
+        An offer that it did not ask for goes back with its place: nobody has tried that job.
+        """
         for job in (self._job, self._offer):
-            if job is not None and not job.is_reported:
+            if job is not None and job.is_asked_for and not job.is_reported:
                 return "fail", job.named(reason="its worker stopped", retry=True)
-        return ("withdraw", {}) if self._place.is_registered else None
+        return ("withdraw", {}) if self._place.is_registered or self._offer else None
 
     def _take(self, kind: str, members: Mapping[str, Any]) -> None:
         """Take a message of the service."""

@@ -287,16 +287,15 @@ def settle_lost_answer(machine: StateMachine, job: Job, *, began: bool, reason: 
     machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
 
 
-def take_back_offer(machine: StateMachine, worker_id: str) -> None:
+def take_back_offer(machine: StateMachine, worker_id: str, reason: str) -> None:
     """Put a job back that a worker at a websocket was offered and has not accepted; tell it so.
 
-    If it accepted that, it would leave the queue, and the operator's set-aside with it.
+    If it accepted that, it would leave the queue, and an operator's set-aside with it.
     """
     job = machine.tables.jobs.held_by(worker_id)
     if job is not None and lifecycle.is_revocable_offer(job):
         ask_to_stop(machine, job)
-        step = lifecycle.release(job, machine.now.wall_s, "its worker was set aside")
-        machine.apply_step(job, step)
+        machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
 
 
 def withdraw_all_offers(machine: StateMachine) -> None:
@@ -378,12 +377,14 @@ def on_withdraw(machine: StateMachine, command: c.Withdraw) -> None:
 
     One that awaits its last job stays: only that it came back says what became of that. So does a
     connected one that an operator set aside, but as one that is not reached: it is still set aside
-    when it comes back. Over a connection that another one has replaced, no worker withdraws.
+    when it comes back. Over a connection that another one has replaced, no worker withdraws. What a
+    websocket was offered and has not accepted goes back.
     """
     worker_id, tables = command.worker_id, machine.tables
     reached_by = tables.workers.connection_of.get(worker_id)
     if command.connection and reached_by not in (None, command.connection):
         raise UnknownWorker
+    take_back_offer(machine, worker_id, "its worker withdrew")
     if job := tables.jobs.assigned_to(worker_id):
         raise WorkerHasJob(job.id, job.ticket)
     worker = tables.workers.get(worker_id)

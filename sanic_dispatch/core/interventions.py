@@ -47,7 +47,7 @@ def on_set_aside(machine: StateMachine, act: c.SetAside) -> Worker:
     worker = _waiting_worker(machine, act.worker_id, "set its worker aside")
     aside = worker.set_aside_by_operator(machine.now.wall_s, act.reason)
     aside = machine.change_worker(aside, EventKind.WORKER_SET_ASIDE, act.reason)
-    connected_workers.take_back_offer(machine, aside.id)
+    connected_workers.take_back_offer(machine, aside.id, "its worker was set aside")
     return aside
 
 

@@ -368,7 +368,7 @@ async def test_finishing(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_finishing_while_an_order_is_offered(bar: Bar, visitors: Visitors) -> None:
-    """The order goes back at once, and the tablet leaves the line."""
+    """The order goes back at once, as one that was not tried, and the tablet leaves the line."""
     tablet = await at_work(visitors)
     [job_id] = await bar.order("Bea")
     await tablet.shows("offered", 1)
@@ -376,6 +376,8 @@ async def test_finishing_while_an_order_is_offered(bar: Bar, visitors: Visitors)
     await expect(tablet.name).to_have_value("Ada")
     assert await bar.service.app.ctx.dispatcher.queries.workers() == []
     assert (await bar.service.job(job_id))["state"] == "waiting"
+    [job] = await bar.service.app.ctx.dispatcher.queries.jobs(None, 0, 1)
+    assert job.refusals == 0
 
 
 async def test_two_people_with_long_names(bar: Bar, visitors: Visitors) -> None:

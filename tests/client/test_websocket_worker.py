@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from sanic_dispatch.client import Lost, ServiceError, Worker, WorkerJob
 from sanic_dispatch.clock import SystemClock
-from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.config.settings import DEFAULTS, Mode
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
@@ -474,6 +474,24 @@ async def test_stopping_while_a_job_is_offered(
         clock.step()
         await asyncio.wait_for(task, 10)
     assert (await service.job(job_id))["state"] == "waiting"
+    assert await _has_workers(service, 0)
+
+
+async def test_leaving_with_offers(service: Service) -> None:
+    """However many workers are offered an order and leave, it has not been tried by any of them."""
+    async with AsyncExitStack() as loops:
+        jobs = []
+        for number in range(DEFAULTS.max_attempts):
+            await service.submit(number)
+            worker = Worker(service.base_url, f"tablet-{number}")
+            loop = await loops.enter_async_context(aclosing(aiter(worker)))
+            jobs.append((worker, loop, await anext(loop)))
+        _, _, last = await service.submit("last")
+        for worker, loop, job in jobs:
+            await job.done(wants_next=True)
+            await eventually(lambda worker=worker: _true(worker._offer))
+            await loop.aclose()
+            assert (await service.job(last))["state"] == "waiting"
     assert await _has_workers(service, 0)
 
 

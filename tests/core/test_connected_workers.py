@@ -499,7 +499,7 @@ def test_a_withdrawal_is_of_its_connection(bar: Bar) -> None:
 
 @pytest.mark.parametrize("name", [TABLET, "http://c1/"])
 def test_a_worker_withdraws(bar: Bar, name: str) -> None:
-    """Not while it has a job, and not twice."""
+    """Not while it has a job, or may get one by PUT, and not twice."""
     if name == TABLET:
         bar.register(TABLET, "1")
     else:
@@ -510,11 +510,25 @@ def test_a_worker_withdraws(bar: Bar, name: str) -> None:
     bar.apply(c.Submit("a", b"1"))
     if name == TABLET:
         bar.register(TABLET, "1")
+        bar.accept()
     else:
         bar.apply(c.Register(Worker(name, "2024-11-24T01:39:00Z", key=None)))
     refused = bar.apply(c.Withdraw(name)).reply
     assert isinstance(refused, WorkerHasJob)
     assert refused.job == {"id": "a", "ticket": 1}
+
+
+def test_an_offer_to_a_worker_that_withdraws_goes_back(bar: Bar) -> None:
+    """It is told so; the job goes to the next one, and has not been tried."""
+    bar.register(TABLET, "1")
+    bar.register("ws:other", "2")
+    bar.apply(c.Submit("a", b"1"))
+    proof = bar.proof()
+    assert bar.apply(c.Withdraw(TABLET, connection="1")).reply is None
+    assert bar.effects[0] == e.AskToStop("a", "1", "")
+    assert [each.connection for each in bar.offers] == ["2"]
+    assert (bar.waiting, bar.job().refusals) == (["ws:other"], 0)
+    assert isinstance(bar.apply(c.Accept("a", proof)).reply, NotTheHolder)
 
 
 def test_an_operator_keeps_a_connected_worker_aside(bar: Bar) -> None:

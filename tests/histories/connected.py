@@ -286,9 +286,9 @@ class Tablet(ConnectedWorker):
             return
         except DispatchError:
             return
+        self.is_waiting = False
         if self._offer is not None:
             return  # it was sent before
-        self.is_waiting = False
         await asyncio.sleep(self._dice.uniform(0, 3.0))
         while self.wire is not None and not self.wire.received.empty():
             await self._hear()

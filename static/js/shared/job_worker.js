@@ -26,7 +26,7 @@ export class JobWorker {
   #onMissed;
   #onChange;
   #isRegistered = false;
-  /** What is offered: the message, what calls it off, and whether the job is to be cancelled. */
+  /** What is offered: the message, what calls it off, whether the job is to be cancelled, whether it was asked for. */
   #offer = null;
   #job = null;
   #isStopping = false;
@@ -152,6 +152,7 @@ export class JobWorker {
 
   async #accept(offer, isConfirmed) {
     const { said, gone } = offer;
+    offer.isAskedFor = true;
     try {
       await this.#channel.ask('accept', { job: said.id, receipt: said.receipt });
       return true;
@@ -170,11 +171,12 @@ export class JobWorker {
     await Promise.race([this.#giveUp(), pause(1_000)]).catch(() => { /* it leaves all the same */ });
   }
 
-  /** Hand in the job, or what is offered, and leave the line. */
+  /** Hand in the job, or leave the line; an offer that was not asked for goes back by that, as one that nobody tried. */
   async #giveUp() {
-    const job = this.#inHand ?? (this.#offer && new WorkerJob(this, this.#offer.said));
+    const offer = this.#offer;
+    const job = this.#inHand ?? (offer?.isAskedFor ? new WorkerJob(this, offer.said) : null);
     await job?.fail('its worker stopped', { retry: true });
-    if (this.#isRegistered) await this.#channel.ask('withdraw', {});
+    if (this.#isRegistered || (offer && !job)) await this.#channel.ask('withdraw', {});
   }
 
   #take(kind, members) {
@@ -187,7 +189,7 @@ export class JobWorker {
     } else if (kind === 'job' && !job) {
       this.#isRegistered = false;
       if (offer?.said.id !== members.id) offer?.gone.abort();
-      this.#offer = { said: members, gone: new AbortController(), isCancelling: false };
+      this.#offer = { said: members, gone: new AbortController(), isCancelling: false, isAskedFor: false };
     } else if (kind === 'cancel' && job?.id === members.job) {
       job.isCancelling = true;
     } else if (kind === 'cancel' && offer?.said.id === members.job) {
