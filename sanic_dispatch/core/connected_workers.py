@@ -91,12 +91,20 @@ def on_register_connected(machine: StateMachine, command: c.RegisterConnected) -
     return None
 
 
-def register_again(machine: StateMachine, worker: Worker, connection: str) -> bool:
+def register_again(machine: StateMachine, worker: Worker | None, connection: str) -> bool:
     """Register a worker as before, by the connection that reaches it; return whether it waits.
 
-    If not, it has to register itself, and then hears why that fails.
+    It may do so already, if its report is a repeat: then it is not always known whose that is
+    (None). If it does not, it has to register itself, and then hears why that fails.
     """
-    if machine.tables.workers.connection_of.get(worker.id) != connection:
+    tables = machine.tables
+    reached = tables.workers.at_connection.get(connection, "")
+    job = tables.jobs.held_by(reached)
+    if job is not None:
+        return lifecycle.is_open_offer(job)
+    if reached in tables.workers:
+        return True
+    if worker is None or worker.id != reached:
         return False
     registered_at = to_rfc3339(machine.now.wall_s)
     again = Worker(

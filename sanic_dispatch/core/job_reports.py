@@ -49,12 +49,13 @@ def _apply_last_report(
     decide: Decide,
 ) -> Placed:
     """Apply a report that ends what its worker does, and register that again if it asks so."""
-    job = machine.tables.jobs.get(report.job_id)
+    job = machine.find(report.job_id)
     placed = _apply_report(machine, report, reached, decide)
-    hold = job.hold or job.former if job and report.connection else None
-    if hold is None:
+    if not report.connection:
         return placed
-    is_registered = connected_workers.register_again(machine, hold.worker, report.connection)
+    hold = job.hold or job.former
+    worker = hold.worker if hold else None
+    is_registered = connected_workers.register_again(machine, worker, report.connection)
     return placed._replace(is_registered=is_registered)
 
 

@@ -26,6 +26,7 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.dispatch.connections import Message, MessageKind
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import (
+    AlreadyRegistered,
     DispatchError,
     InvalidRequest,
     NotTheHolder,
@@ -73,8 +74,8 @@ class WorkerSocket(Websocket):
 
     __slots__ = (
         "_attaching", "_connection", "_context", "_detach", "_faults", "_heard_s", "_held",
-        "_is_engaged", "_losses", "_parts", "_pinged_s", "_session", "_stalled_s", "_task",
-        "_unanswered", "_worker_id",
+        "_is_engaged", "_job_id", "_losses", "_parts", "_pinged_s", "_session", "_stalled_s",
+        "_task", "_unanswered", "_worker_id",
     )  # fmt: skip
 
     def __init__(self, frames: ServerProtocol, context: Context) -> None:
@@ -86,6 +87,8 @@ class WorkerSocket(Websocket):
         """Whose connection it is, once a worker has registered or resumed."""
         self._is_engaged = False
         """Whether the worker waits or has a job, as far as it knows."""
+        self._job_id = ""
+        """The job that it was offered last, until it reports on that or registers."""
         self._detach: Callable[[], None] | None = None
         self._losses = 0
         """How often the connection was detached elsewhere."""
@@ -238,7 +241,10 @@ class WorkerSocket(Websocket):
             if not self._is_engaged:  # it may wait all the same
                 self._worker_id, self._is_engaged = worker.id, True
             raise
-        self._worker_id, self._is_engaged = worker.id, True
+        except AlreadyRegistered:
+            self._is_engaged = True  # perhaps by a report whose first reply was lost
+            raise
+        self._worker_id, self._is_engaged, self._job_id = worker.id, True, ""
         if self._losses != losses:  # perhaps after it was registered, and before the reply came
             self._attach_soon()
         return {}
@@ -290,8 +296,10 @@ class WorkerSocket(Websocket):
         return self._connection
 
     def _ended(self, placed: Placed, fields: dict[str, Any]) -> dict[str, Any]:
-        self._is_engaged = placed.is_registered
-        ended = {"job": placed.job.id, "state": placed.job.state.value}
+        job = placed.job
+        if job.id == self._job_id or placed.is_registered:  # else it is late, or a repeat
+            self._is_engaged, self._job_id = placed.is_registered, ""
+        ended = {"job": job.id, "state": job.state.value}
         return ended | {"registered": placed.is_registered} if "next" in fields else ended
 
     # ---- to the worker
@@ -317,6 +325,7 @@ class WorkerSocket(Websocket):
         if self._transport.get_write_buffer_size() > LOW_WATER_BYTES:
             self.abort()  # it does not read; the job goes back at once
             return
+        self._job_id = message.job_id
         self._say(worker_messages.offer(message))
 
     def _release(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sanic_dispatch.web import calls, worker_socket
 from tests.cluster.services import Two, ask, two_services
 from tests.cluster.test_standby import pair_of_servers
 from tests.crash.server import Server
@@ -221,6 +222,42 @@ async def test_a_message_whose_reply_got_lost(two: Two, name: str) -> None:
             _, body, _ = await ask(two.owner, "GET", "operator/history/1")
             kinds = [event["event"] for event in body["events"]]
             assert all(kinds.count(each) <= 1 for each in ("job.confirmed", "job.done"))
+
+
+@pytest.mark.parametrize("reply", ["comes", "is that to a repeat"])
+async def test_a_report_that_is_repeated_by_a_worker_that_waits(
+    two: Two, monkeypatch: pytest.MonkeyPatch, reply: str
+) -> None:
+    """The worker waits on, also once the topic has changed hands."""
+
+    async def forget_that_it_waits(context: Any, function: Any, *args: Any, **more: Any) -> Any:
+        placed = await calls.ask(context, function, *args, **more)
+        return placed._replace(is_registered=False)
+
+    dispatcher, has_loaded = two.owner.app.ctx.dispatcher, asyncio.Event()
+    load = dispatcher.load
+
+    async def note_load() -> None:
+        await load()
+        has_loaded.set()
+
+    async with tablet(two.other) as worker:
+        await worker.ok(register=TABLET)
+        order(two.owner)
+        report = await worker.accepted()
+        if reply == "comes":
+            assert (await worker.ok(done=report | {"next": True}))["registered"]
+            await worker.ok(done=report)
+        else:  # by the next owner of the topic, which the connection had not reached yet
+            with monkeypatch.context() as patch:
+                patch.setattr(worker_socket, "ask", forget_that_it_waits)
+                assert not (await worker.ok(done=report | {"next": True}))["registered"]
+            assert (await worker.error(register=TABLET))["Error"] == "WrongState"
+        monkeypatch.setattr(dispatcher, "load", note_load)
+        dispatcher._store.ownership.lose("Redis has lost it")
+        await has_loaded.wait()
+        order(two.owner)
+        await worker.accepted()
 
 
 async def test_a_session_whose_reply_got_lost(two: Two) -> None:

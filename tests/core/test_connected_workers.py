@@ -238,12 +238,14 @@ def test_a_last_report_may_register_its_worker_again(
     (again,) = bar.machine.tables.workers
     assert (again.id, again.label, again.rule, again.session) == (TABLET, "Left", RULE, "s")
     assert again.registered_s == START_S + bar.at_s
-    repeated = bar.apply(report).reply
-    assert isinstance(repeated, Placed)
-    assert not repeated.is_registered  # it is already
+    assert bar.apply(report).reply == placed  # a repeat, which changes nothing
     assert bar.waiting == [TABLET]
     bar.apply(c.Submit("c", b'{"drink":"gin"}'))
     assert [(each.job.id, each.connection) for each in bar.offers] == [("c", "1")]
+    assert bar.apply(report).reply == placed  # it is asked to accept its next job
+    bar.accept("c")
+    assert bar.apply(report).reply == placed._replace(is_registered=False)
+    assert bar.waiting == []
 
 
 def test_a_worker_that_gives_a_job_back_may_be_offered_it_again(bar: Bar) -> None:
@@ -256,6 +258,20 @@ def test_a_worker_that_gives_a_job_back_may_be_offered_it_again(bar: Bar) -> Non
     assert isinstance(placed, Placed)
     assert (placed.job.state, placed.position, placed.is_registered) == (State.WAITING, 1, True)
     assert [(each.job.id, each.job.attempt) for each in bar.offers] == [("a", 2)]
+
+
+def test_a_job_that_was_given_back_twice(bar: Bar) -> None:
+    """The repeat says that the worker waits, though the job does not say any more whose it was."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Submit("a", b"1"))
+    bar.accept()
+    bar.apply(c.Pause(paused=True))
+    fail = c.Fail("a", bar.proof(), "no ice", retry=True, connection="1")
+    placed = bar.apply(fail).reply
+    assert isinstance(placed, Placed)
+    assert placed.is_registered
+    assert bar.apply(fail).reply == placed
+    assert bar.waiting == [TABLET]
 
 
 def test_a_last_report_registers_nobody_who_cannot_wait(bar: Bar) -> None:
