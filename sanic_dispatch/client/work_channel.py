@@ -124,6 +124,7 @@ class WorkChannel:
             return await reply
         finally:
             del self._replies[number]
+            reply.cancel()  # if it failed too, while the message was sent, that is not logged
 
     async def ask_until_answered(self, kind: str, members: Mapping[str, Any]) -> dict[str, Any]:
         """Send a message that may arrive twice, until there is an answer.

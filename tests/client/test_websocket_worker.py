@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.client import Lost, ServiceError, Worker, WorkerJob
+from sanic_dispatch.client.channel import ChannelLost
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import DEFAULTS, Mode
 from sanic_dispatch.core import commands as c
@@ -187,6 +189,29 @@ async def test_a_report_at_the_moment_of_a_loss(
         for data in ("one", "two"):
             _, _, job_id = await service.submit(data)
             assert (await ends(service, job_id))["result"] == {"made": data}
+
+
+async def test_a_loss_that_is_noticed_while_a_report_is_sent(service: Service) -> None:
+    """The report is repeated, and asyncio has nothing to log."""
+    logged, patch = list[Any](), pytest.MonkeyPatch()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+
+    async def act(job: WorkerJob) -> None:
+        assert worker._channel._socket
+        patch.setattr(worker._channel._socket, "send", lose)
+        await finish(job)
+
+    async def lose(_: str) -> None:
+        patch.undo()
+        worker._channel._give_up_replies(ChannelLost("noticed by the reader"))
+        raise OSError("noticed by the writer")
+
+    worker = Worker(service.base_url, NAME)
+    async with at_work(worker, act):
+        _, _, job_id = await service.submit("one")
+        await ends(service, job_id)
+    gc.collect()
+    assert logged == []
 
 
 @EITHER_WAY
