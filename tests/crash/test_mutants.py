@@ -279,9 +279,8 @@ def refuse_and_keep(batches: Batches, pending: Any, error: Exception) -> None:
         entry.refuse(error)
 
 
-def leave_half_a_line(_: Journal, error: OSError) -> None:
+def leave_half_a_line(_: Journal) -> None:
     """A failed write is refused, and its beginning stays in the journal."""
-    raise StorageFailed(str(error)) from error
 
 
 def unlink_first(files: JournaledFiles, snapshot: Any, number: int, *rest: Any) -> None:
@@ -356,7 +355,7 @@ MUTANTS = {
     "a batch is dropped": Mutant("C1", [(journal, "lines_of", lines_before_the_first_bad_one)]),
     "acknowledged on a failed write": Mutant("C1", [(Batches, "_try_commit", committed_anyway)]),
     "refused, and kept": Mutant("C6", [(Batches, "_take_back", refuse_and_keep)]),
-    "half a line stays": Mutant("C1", [(Journal, "_cut_back", leave_half_a_line)]),
+    "half a line stays": Mutant("C1", [(Journal, "_truncate", leave_half_a_line)]),
     "a journal is unlinked before its checkpoint": Mutant(
         "C1", [(JournaledFiles, "write_checkpoint", unlink_first)]
     ),
