@@ -98,6 +98,7 @@ def register_again(machine: StateMachine, worker: Worker | None, connection: str
     (None). If it does not, it has to register itself, and then hears why that fails.
     """
     tables = machine.tables
+    # Nobody at a connection that is gone: that it left was a command before this one.
     reached = tables.workers.at_connection.get(connection, "")
     job = tables.jobs.held_by(reached)
     if job is not None:

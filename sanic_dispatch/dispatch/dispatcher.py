@@ -482,10 +482,6 @@ class Dispatcher:
         is_lost = job is None or job.id != resumed.job.id  # while the commit was under way
         return Resumed(lost=resumed.job.id) if is_lost else resumed
 
-    def _if_attached(self, connection: str) -> str:
-        """Return the connection if messages reach it: by no other can a worker wait."""
-        return connection if self.connections.is_attached(connection) else ""
-
     def _check_attached(self, connection: str) -> None:
         if not self.connections.is_attached(connection):
             raise StandingBy("another process")
@@ -550,9 +546,7 @@ class Dispatcher:
         With the ``connection`` of its websocket the worker registers again, as it was; whether it
         could is ``is_registered``. Raises UnknownJob, NotTheHolder, WrongState and StorageFailed.
         """
-        await self._until_open()
-        reached_by = self._if_attached(connection)
-        complete = c.Complete(job_id, proof, result, REQUEST_ID.get(), reached_by)
+        complete = c.Complete(job_id, proof, result, REQUEST_ID.get(), connection)
         return await self._change_job(complete)
 
     async def fail(
@@ -569,9 +563,7 @@ class Dispatcher:
 
         ``connection`` and errors as ``complete``.
         """
-        await self._until_open()
-        reached_by = self._if_attached(connection)
-        fail = c.Fail(job_id, proof, reason, retry, cancelled, REQUEST_ID.get(), reached_by)
+        fail = c.Fail(job_id, proof, reason, retry, cancelled, REQUEST_ID.get(), connection)
         return await self._change_job(fail)
 
     async def report_progress(
