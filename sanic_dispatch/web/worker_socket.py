@@ -275,7 +275,7 @@ class WorkerSocket(Websocket):
             placed = await ask(
                 self._context, Dispatcher.complete, job_id, proof, result, connection=connection
             )
-        return self._ended(placed, fields)
+        return self._ended(placed, wants_next=connection != "")
 
     async def _fail(self, fields: dict[str, Any], _: bytes) -> dict[str, Any]:
         job_id, proof = worker_messages.job_in(fields)
@@ -286,7 +286,7 @@ class WorkerSocket(Websocket):
                 self._context, Dispatcher.fail, job_id, proof, failure.reason,
                 retry=failure.retry, cancelled=failure.cancelled, connection=connection,
             )  # fmt: skip
-        return self._ended(placed, fields)
+        return self._ended(placed, wants_next=connection != "")
 
     def _connection_if_next(self, fields: dict[str, Any]) -> str:
         """Return by which connection the worker is to wait for the next job; empty: it does not."""
@@ -295,12 +295,12 @@ class WorkerSocket(Websocket):
         self._held = []
         return self._connection
 
-    def _ended(self, placed: Placed, fields: dict[str, Any]) -> dict[str, Any]:
+    def _ended(self, placed: Placed, *, wants_next: bool) -> dict[str, Any]:
         job = placed.job
         if job.id == self._job_id or placed.is_registered:  # else it is late, or a repeat
             self._is_engaged, self._job_id = placed.is_registered, ""
         ended = {"job": job.id, "state": job.state.value}
-        return ended | {"registered": placed.is_registered} if "next" in fields else ended
+        return ended | {"registered": placed.is_registered} if wants_next else ended
 
     # ---- to the worker
 

@@ -115,6 +115,8 @@ async def test_a_last_report_may_ask_for_the_next_job(
         assert (waits.label, waits.rule) == ("Left", "match.drink=gin")
         again = await worker.ok(**{name: report | members | {"next": True}})
         assert again == last
+        unasked = await worker.ok(**{name: report | members | {"next": False}})
+        assert unasked == {"job": second, "state": state}
 
 
 async def test_rules_are_those_of_a_registration(service: Service) -> None:
