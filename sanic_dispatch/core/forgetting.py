@@ -48,6 +48,7 @@ def to_erase(facts: Iterable[Fact]) -> Iterator[EraseData]:
     for fact in facts:
         if fact.id.startswith(FORGETTING):
             ticket = int(fact.value)
+            # An earlier build named the fact by the job's id alone.
             job_id = fact.id.removeprefix(FORGETTING).removeprefix(f"{ticket}:")
             yield EraseData(JobRef(ticket, job_id), "")
 

@@ -421,10 +421,10 @@ class Batches:
             self._on_effect(effect)
 
     def _keep(self, entry: _QueuedCommand) -> None:
-        """Apply a command again after COMMIT_RETRY_S, or before the next one that comes.
+        """Have a command applied again after COMMIT_RETRY_S, or before the next one that comes.
 
-        Not if it would change nothing: while the disk is full, connections come and go, and workers
-        repeat their reports.
+        One that would change nothing is dropped: while the disk is full, connections come and go,
+        and workers repeat their reports.
         """
         if self._is_moot(entry.command):
             return
@@ -433,7 +433,11 @@ class Batches:
             self._retry = self._clock.call_later(COMMIT_RETRY_S, self._apply_kept)
 
     def _is_moot(self, command: c.Command) -> bool:
-        """Whether a command changes nothing after what is durable, and what is kept so far."""
+        """Whether a command would change nothing that the commands kept before it do not.
+
+        So it is for a connection that never registered, and for a refused report on a job that is
+        not known, or on which one is kept.
+        """
         tables, command = self._machine.tables, _unwrapped(command)
         if isinstance(command, c.Leave):
             return command.connection not in tables.workers.at_connection

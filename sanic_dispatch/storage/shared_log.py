@@ -111,7 +111,7 @@ class SharedLog(SegmentLog):
         return max((event.n for event in self._in_memory() if self._is_old(event)), default=0)
 
     def _is_old(self, event: Recorded) -> bool:
-        """Whether an event is MIN_AGE_S old; one that lies ahead is: the clock was set back."""
+        """Whether an event is MIN_AGE_S old, or of the future: then the clock was set back."""
         return not 0 <= self._now_s() - event.at_s < MIN_AGE_S
 
     @contextmanager

@@ -427,7 +427,7 @@ async def test_a_failure_has_a_text_for_customers(bar: Bar, visitors: Visitors) 
 
 
 async def test_a_failure_is_shown_until_the_next_order(bar: Bar, visitors: Visitors) -> None:
-    """Whoever scans the code again sees it, unless they have ordered since then."""
+    """A phone that opens the page again shows it, and after a later order the form."""
     robot = await bar.robot()
     phone = await visitors.phone()
     await phone.place()

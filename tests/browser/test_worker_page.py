@@ -368,7 +368,7 @@ async def test_finishing(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_finishing_while_an_order_is_offered(bar: Bar, visitors: Visitors) -> None:
-    """The order goes back at once, as one that was not tried, and the tablet leaves the line."""
+    """The order goes back at once, without a refusal counted, and the tablet leaves the line."""
     tablet = await at_work(visitors)
     [job_id] = await bar.order("Bea")
     await tablet.shows("offered", 1)

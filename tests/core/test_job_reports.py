@@ -35,7 +35,7 @@ def test_the_end_of_a_job_that_is_to_be_cancelled(
 
 
 def test_a_job_that_nobody_asked_to_cancel_fails() -> None:
-    """Whatever its holder says; a repeat changes nothing, and an operator may put it back."""
+    """Its holder's ``cancelled`` has no effect; an operator may put it back as any failed job."""
     maker = Maker()
     for events in (["job.failed"], []):
         failed = maker.apply(c.Fail("a", maker.proof, "no ice", cancelled=True))

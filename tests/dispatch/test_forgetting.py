@@ -217,7 +217,7 @@ async def test_a_start_goes_on_with_it(settings: Settings, monkeypatch: pytest.M
 
 
 async def test_two_jobs_of_one_id(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reused idempotency key: what is left of each job is erased, also by the next start."""
+    """Where an idempotency key is reused, a start erases what is left of both jobs."""
     policy = Policy(keep_finished=1)
     async with running_world(settings, policy=policy) as world:
         monkeypatch.setattr(world.store, "erase", lambda _: world.never())

@@ -171,7 +171,7 @@ async def _is_green(service: Service) -> bool:
 
 
 async def test_not_ready_while_a_file_cannot_be_read(tmp_path: Path) -> None:
-    """An edit that damages it makes every request fail; one that mends it is taken over."""
+    """While an edit has damaged jobs.json, /ready is 503; it is 200 once that is mended."""
     async with running_service(mode=Mode.JSON_FILE, data_dir=tmp_path) as service:
         await service.submit("a")
         file = tmp_path / "jobs.json"

@@ -65,7 +65,7 @@ async def run(*arguments: str, stdin: bytes = b"", **options: Any) -> Done:
 
 
 async def run_unread(*arguments: str) -> Done:
-    """Run a command whose output nobody reads, as that of one before ``| head`` in the end."""
+    """Run a command whose output goes to a closed pipe, as before ``| head``; return its end."""
     read, write = os.pipe()
     os.close(read)
     process = await start(*arguments, stdout=write)

@@ -123,7 +123,7 @@ async def test_the_answer_to_the_repeat_of_a_cancelled_order_is_valid() -> None:
 
 
 async def test_the_headers_of_a_limited_order_are_in_the_document() -> None:
-    """What is left is said of the orders that are taken, too, and not only of the refused one."""
+    """RateLimit is described for orders that are taken, too, not only for the 429."""
     responses = DOCUMENT["paths"]["/submit-job"]["post"]["responses"]
     assert responses["200"]["headers"] == responses["202"]["headers"]
     async with running_service(orders_per_minute=1) as service:
