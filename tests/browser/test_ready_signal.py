@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
+from tests.browser.pages import hold_back
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
@@ -23,13 +25,21 @@ RECORD_CALLS = """
 """Records the calls, since a headless browser has neither a motor nor a screen."""
 
 
-async def test_a_ready_drink_is_heard_and_felt(bar: Bar, visitors: Visitors) -> None:
-    """Three tones and a vibration when it is ready, not before; the screen stays on until then."""
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_a_ready_drink_is_heard_and_felt(bar: Bar, visitors: Visitors, is_slow: bool) -> None:
+    """Three tones and a vibration when it is ready, not before; the screen stays on until then.
+
+    On a slow network, too, where Order is tapped before the scripts that follow an order are there.
+    """
     robot = await bar.robot()
     phone = await visitors.newcomer()
     await phone.page.add_init_script(RECORD_CALLS)
+    may_load = await hold_back(phone.page, "**/signal.js")
+    if not is_slow:
+        may_load.set()
     await phone.open()
-    await phone.place()
+    await phone.order()
+    may_load.set()
     await phone.shows("assigned")
     assert await phone.page.evaluate("sensed") == ["lit"]
     robot.finish()

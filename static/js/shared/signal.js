@@ -3,6 +3,8 @@ import { chime, wake } from './chime.js';
 /** The picture of a notification. */
 const ICON = 'img/app-192.png';
 
+// The page may have been touched before this script came.
+if (navigator.userActivation?.hasBeenActive) wake();
 addEventListener('click', wake);
 
 /**
