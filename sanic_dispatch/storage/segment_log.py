@@ -18,7 +18,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import attrgetter
-from os.path import lexists
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, NamedTuple
@@ -53,7 +52,7 @@ from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, 
 from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.sealed_json import seal_json, unseal_json
 from sanic_dispatch.storage.segment_erasure import may_have, without_payloads
-from sanic_dispatch.storage.segment_files import SegmentFiles, write_index
+from sanic_dispatch.storage.segment_files import SegmentFiles, is_gone, write_index
 from sanic_dispatch.storage.segment_format import FOLDER, decode_event_lines, segment_path
 from sanic_dispatch.storage.segment_index import SegmentIndex, index_of, index_path
 from sanic_dispatch.storage.segment_search import (
@@ -404,7 +403,7 @@ class SegmentLog(EventLog):
         """Delete the oldest segments while they are too old or too long. Raises OSError."""
         files = self.files
         for first_n, path in files.paths()[:-1]:
-            if not lexists(path):  # somebody has removed it: its events are a hole
+            if is_gone(path):  # its events are a hole
                 files.remove(first_n)
         while self._must_drop_oldest():
             (first_n, path), (next_n, _) = files.paths()[:2]
@@ -428,7 +427,7 @@ class SegmentLog(EventLog):
         if len(paths) < 2:
             return False
         oldest = paths[0][1]
-        if not lexists(oldest) or self._last_time_in(oldest) < self._now_s() - retention.keep_s:
+        if is_gone(oldest) or self._last_time_in(oldest) < self._now_s() - retention.keep_s:
             return True
         return self.files.size_bytes > retention.keep_bytes
 

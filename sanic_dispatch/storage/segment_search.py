@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from os.path import lexists
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ import ujson
 
 from sanic_dispatch.storage.event_log import Damage, EventWithPayload, Hole, Question, is_in_span
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded
-from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles
+from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles, is_gone
 from sanic_dispatch.storage.segment_format import decode_event_lines
 
 # ---- events
@@ -193,7 +192,7 @@ class EventRange(NamedTuple):
 def ranges_of(files: SegmentFiles, newest: Sequence[Recorded]) -> Iterator[EventRange]:
     """Yield the parts of the log without gaps, in order; those that cannot be read are left out."""
     for _, path in files.paths():
-        if not lexists(path):
+        if is_gone(path):
             continue  # its index may still be in memory
         try:
             index = files.index(path)

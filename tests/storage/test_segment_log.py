@@ -196,6 +196,23 @@ def test_the_oldest_segment_is_gone(tmp_path: Path) -> None:
     assert log.find(Question()).holes == []
 
 
+def test_a_segment_that_cannot_be_looked_at_is_not_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A passing fault of the disk removes no history."""
+    log = filled(tmp_path, 150)
+    log.add(records(151, 152))
+    with monkeypatch.context() as faulty:
+        faulty.setattr(os, "lstat", failing)
+        faulty.setattr(Path, "lstat", failing)
+        assert log.try_flush()
+    assert everything(log) == everything(opened(tmp_path)) == events(1, 152)
+
+
+def failing(path: object) -> os.stat_result:
+    raise OSError(5, "Input/output error", str(path))
+
+
 def test_a_segment_that_is_gone_takes_no_room(tmp_path: Path) -> None:
     """No other segment is dropped for it: those on the disk are within --keep-history-size."""
     filled(tmp_path, 150)
