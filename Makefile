@@ -49,7 +49,7 @@ check: $(VENV)/test.stamp $(VENV)/debian.stamp
 # Prints its seeds; HISTORY_SEED, CRASH_SEED, FAST_PATH_SEED and SCHEMATHESIS_SEED throw the same dice again.
 torture: export TORTURE := 1
 torture: $(VENV)/test.stamp $(VENV)/debian.stamp
-	@$(BIN)/python -m pytest -s tests/histories tests/crash tests/cluster tests/storage/test_cached_json_file.py tests/test_original_faults.py tests/test_soak.py tests/web/openapi/test_schemathesis.py tests/web/test_both_ways.py $(ARGS)
+	@$(BIN)/python -m pytest -s tests/histories tests/crash tests/cluster tests/live/test_rewinder.py tests/storage/test_cached_json_file.py tests/test_original_faults.py tests/test_soak.py tests/web/openapi/test_schemathesis.py tests/web/test_both_ways.py $(ARGS)
 
 # BENCH="--original /path/to/the/executable" measures that one beside it; --write renews the page.
 BENCH :=

@@ -1,4 +1,4 @@
-"""Contrast of the texts that axe leaves undecided: those on a gradient, or near a shape."""
+"""Contrast of texts, also of those that axe leaves undecided: on a gradient, or near a shape."""
 
 LOW_CONTRAST = """() => {
     const parse = (text) => {

@@ -40,7 +40,10 @@ SMALL_TARGETS = """() => [...document.querySelectorAll('button, label:has(input)
     .map((node) => node.outerHTML.slice(0, 80))"""
 """What a wet finger would miss."""
 
-RUN_AXE = "axe.run({ resultTypes: ['violations'] })"
+RUN_AXE = """axe.run({
+    resultTypes: ['violations'], rules: { 'color-contrast': { enabled: false } },
+})"""
+"""LOW_CONTRAST finds all contrasts that axe finds, and more, without seven tenths of its time."""
 
 
 class Screen(NamedTuple):
@@ -211,6 +214,7 @@ async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
     for look in (DESKS[0], DESKS[2]):
         await put_on(page, look)
         assert await violations(page) == [], look.name
+        assert await page.evaluate(LOW_CONTRAST) == [], look.name
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look.name
 
 

@@ -1,4 +1,7 @@
-"""The monitor rewound: at any moment of the log it shows what was live then."""
+"""The monitor rewound: at any moment of the log it shows what was live then.
+
+TORTURE looks at a thousand moments.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,11 @@ from sanic_dispatch.storage.event_log import EventLog, Retention
 from sanic_dispatch.storage.event_record import recorded
 from sanic_dispatch.storage.memory_log import MemoryEventLog
 from sanic_dispatch.storage.segment_log import SegmentLog
+from tests.support.seeds import IS_TORTURE
 from tests.support.watched_machine import WatchedMachine, assert_same
 
 POLICY = Policy(keep_finished=100, lease_s=30.0, priorities=True)
-MOMENTS = 1000
+MOMENTS = 1000 if IS_TORTURE else 200
 
 
 class History:
@@ -99,14 +103,13 @@ def segments(folder: Path, **retention: Any) -> SegmentLog:
     return log
 
 
-@pytest.mark.timeout(600)  # it waits for nothing, but is long on a machine that others use
-async def test_a_thousand_moments(log: EventLog) -> None:
-    """The rewound view equals the one that was live, at a thousand random moments."""
-    moments = MOMENTS if isinstance(log, SegmentLog) else MOMENTS // 5
+@pytest.mark.timeout(600 if IS_TORTURE else 120)
+async def test_many_moments(log: EventLog) -> None:
+    """The rewound view equals the one that was live, at many random moments."""
     history = History(log)
-    history.goes_on(3 * moments, moments)
+    history.goes_on(3 * MOMENTS, MOMENTS)
     await history.check(history.rewinder())
-    assert len(history.shown) == moments
+    assert len(history.shown) == MOMENTS
     assert log.snapshots.refs()
 
 
