@@ -25,15 +25,19 @@ from types import MappingProxyType, NoneType
 from typing import Any, TextIO
 
 import msgspec
-import structlog
-from structlog.typing import EventDict
 
 from sanic_dispatch.config.settings import LogFormat, LogLevel
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.errors import StartError
+from sanic_dispatch.observability.absent_module import absent
 from sanic_dispatch.observability.log_stream import LogStream
+
+# For coloured tracebacks, which no line here has: a quarter of the start of a command.
+with absent("rich"):
+    import structlog
+    from structlog.typing import EventDict
 
 MAX_VALUE_CHARS = 500
 """Most characters of one value: text from outside may be of any length."""
