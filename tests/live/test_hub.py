@@ -440,10 +440,10 @@ def test_far_orders_get_a_tenth_of_the_way(story: Story, hub: Hub) -> None:
     assert abs(places[-1] - 100) <= 30
 
 
-def test_ten_thousand_links_do_not_cost_ten_thousand_updates(story: Story, hub: Hub) -> None:
+def test_thousands_of_links_do_not_cost_thousands_of_updates(story: Story, hub: Hub) -> None:
     """When one order leaves a long followed queue, only the near ones are notified."""
     wires = []
-    for _ in range(10_000):
+    for _ in range(2000):
         wires.append(followed(hub, order(story.submit())))
         story.loop.run(0.0)
     story.loop.run(HEARTBEAT_S)

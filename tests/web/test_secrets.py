@@ -49,7 +49,7 @@ class Listener:
         )
         for route in routes:
             for token in (*CANARIES.values(), WRONG):
-                for body in BODIES:
+                for body in BODIES if route.startswith("POST ") else [{}]:
                     await self._ask(route, token, body)
         for token in (*CANARIES.values(), WRONG):
             await self._follow(token)
@@ -63,7 +63,7 @@ class Listener:
         ):
             path = path.replace(name, value)
         url = self.base_url + path
-        options = dict(body if method == "POST" else {})
+        options = dict(body)
         headers = {"CPEE-CALLBACK": CALLBACK, **options.pop("headers", {})}
         bearer = {**headers, "Authorization": f"Bearer {token}"}
         for target, sent in ((url, bearer), (f"{url}?token={token}", headers)):
