@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import WebSocketRoute, expect
+import ujson
+from playwright.async_api import Browser, WebSocketRoute, expect
 
 from tests.browser.served_bar import Bar, open_bar
+from tests.browser.test_menu import loads_again
 from tests.browser.test_ready_signal import RECORD_CALLS
 from tests.browser.test_speed import NOT_PRELOADED
-from tests.browser.visitors import Visitors
+from tests.browser.visitors import TABLET, Visitors
 from tests.browser.worker_page import WorkerPage
 from tests.support.server import eventually
 
@@ -378,6 +381,32 @@ async def test_finishing_while_an_order_is_offered(bar: Bar, visitors: Visitors)
     assert (await bar.service.job(job_id))["state"] == "waiting"
     [job] = await bar.service.app.ctx.dispatcher.queries.jobs(None, 0, 1)
     assert job.refusals == 0
+
+
+async def test_the_menu_at_the_next_shift(browser: Browser, tmp_path: Path) -> None:
+    """A tablet that stays open offers the present drinks, also in a form that waits."""
+    path = tmp_path / "menu.json"
+    drinks = [{"id": "tea", "name": "Tea"}, {"id": "mint", "name": "Mint"}]
+    path.write_text(ujson.dumps({"drinks": drinks}))
+    async with open_bar(menu=path) as bar:
+        visitors = Visitors(browser, bar.proxy)
+        tablet = WorkerPage(await visitors.page(**TABLET), bar.proxy.url)
+        await tablet.page.clock.install()
+        await tablet.open()
+        names = tablet.page.locator("#drinks b")
+        await tablet.start("Ada", "Mint")
+        await tablet.is_connected()
+        await tablet.button("Finish").click()
+        for name in ("Cola", "Fizz"):
+            drinks.append({"id": name.lower(), "name": name})
+            path.write_text(ujson.dumps({"drinks": drinks}))
+            await loads_again(tablet.page)
+            await expect(names).to_have_text([drink["name"] for drink in drinks])
+        for drink in drinks:
+            box = tablet.page.get_by_role("checkbox", name=drink["name"])
+            await expect(box).to_be_checked(checked=drink["id"] == "mint")
+        await visitors.leave()
+        assert visitors.complaints == []
 
 
 async def test_two_people_with_long_names(bar: Bar, visitors: Visitors) -> None:

@@ -4,9 +4,11 @@ const AGAIN_MS = 60_000;
 
 /**
  * Load the menu, and again every minute: for pages that are open for days. If that fails, they keep what they have.
- * @returns {Promise<import('./menu.js').Drink[]>} as it is now
+ * @param {(menu: import('./menu.js').Drink[]) => void} [show] called each time with the menu as it is now
+ * @returns {Promise<void>} resolved after the first time
  */
-export function pollMenu() {
-  setInterval(loadMenu, AGAIN_MS);
-  return loadMenu();
+export function pollMenu(show = () => {}) {
+  const load = async () => show(await loadMenu());
+  setInterval(load, AGAIN_MS);
+  return load();
 }

@@ -6,7 +6,7 @@ import { keepToken, takeToken, tokenOf } from '../shared/token.js';
 import { keepScreenOn } from '../shared/wake_lock.js';
 import { followLine } from './next_orders.js';
 import { OrderCard } from './order_card.js';
-import { askWhoWorks, choiceAtWork } from './set_up.js';
+import { askWhoWorks, choiceAtWork, offerDrinks } from './set_up.js';
 import { Shift } from './shift.js';
 
 const UNAUTHORIZED = 401;
@@ -44,7 +44,7 @@ async function work() {
   let why = {};
   let choice = choiceAtWork();
   for (;;) {
-    choice ??= await askWhoWorks(menu, why);
+    choice ??= await askWhoWorks(why);
     why = {};
     const problem = await spend(choice);
     if (problem?.status === REPLACED && await isToGoOn() === 'takeOver') continue;
@@ -136,5 +136,5 @@ $('sound').onclick = () => {
   showSound();
 };
 showSound();
-const menu = await pollMenu();
+await pollMenu(offerDrinks);
 work();

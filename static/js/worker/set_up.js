@@ -8,13 +8,25 @@ import { keepToken, tokenOf } from '../shared/token.js';
 /** The choice that was made last on this device. @returns {Choice} */
 const lastChoice = () => recall('worker', { name: '', drinks: [] });
 
+const boxes = () => [...$('drinks').querySelectorAll('input')];
+const chosenDrinks = () => boxes().filter(({ checked }) => checked).map(({ value }) => value);
+let shownMenu = '';
+
+/** Offer the drinks of the menu, also while somebody is asked: those that are ticked stay so. */
+export function offerDrinks(menu) {
+  const key = JSON.stringify(menu);
+  if (key === shownMenu) return; // a box would lose the focus
+  shownMenu = key;
+  const chosen = chosenDrinks();
+  $('drinks').replaceChildren(...menu.map((drink) => card(drink, chosen.includes(drink.id))));
+}
+
 /**
  * Ask who works here, and what they make.
- * @param {import('../shared/menu.js').Drink[]} menu
  * @param {{problem?: string, needsToken?: boolean}} why what was wrong with the last try
  * @returns {Promise<Choice>}
  */
-export function askWhoWorks(menu, { problem = '', needsToken = false }) {
+export function askWhoWorks({ problem = '', needsToken = false }) {
   const { name, drinks } = lastChoice();
   $('set-up').hidden = false;
   $('problem').hidden = !problem;
@@ -23,15 +35,14 @@ export function askWhoWorks(menu, { problem = '', needsToken = false }) {
   $('token').required = needsToken;
   $('token').value = '';
   $('name').value = name;
-  $('drinks').replaceChildren(...menu.map((drink) => card(drink, drinks.includes(drink.id))));
+  for (const box of boxes()) box.checked = drinks.includes(box.value);
   (needsToken ? $('token') : name ? $('title') : $('name')).focus();
   return new Promise((resolve) => {
     $('form').onsubmit = (event) => {
       event.preventDefault();
       $('set-up').hidden = true;
       if (needsToken) keepToken('worker-token', $('token').value.trim());
-      const chosen = [...$('drinks').querySelectorAll(':checked')].map(({ value }) => value);
-      const choice = { name: $('name').value.trim(), drinks: chosen };
+      const choice = { name: $('name').value.trim(), drinks: chosenDrinks() };
       keep('worker', choice);
       keepToken('worker-choice', JSON.stringify(choice));
       resolve(choice);
