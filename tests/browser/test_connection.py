@@ -219,6 +219,26 @@ async def test_discarding_in_one_tab_discards_in_all(bar: Bar, visitors: Visitor
     assert await bar.orders() == {}
 
 
+async def test_an_order_that_another_tab_has_sent(bar: Bar, visitors: Visitors) -> None:
+    """It is followed, and nothing to discard; a late answer to the own request changes nothing."""
+    phone = await visitors.phone()
+    await phone.is_loaded()
+    may_send = await hold_back(phone.page, "**/submit-job")
+    await phone.order("Lemonade")
+    await phone.shows("sending")
+    other = OrderPage(await phone.page.context.new_page(), phone.base_url)
+    await other.open()
+    await other.shows("waiting")
+    await phone.shows("waiting")
+    async with phone.page.expect_request_finished():
+        may_send.set()
+    bar.begin()
+    for page in (phone, other):
+        await page.shows("assigned")
+        await expect(page.tabs).to_have_count(1)
+    assert bar.proxy.count("POST /submit-job") == 2
+
+
 async def test_an_order_for_which_the_browser_has_no_room(bar: Bar, visitors: Visitors) -> None:
     """It is sent all the same, also if another tab stores something meanwhile."""
     phone = await visitors.phone()

@@ -98,13 +98,16 @@ export class MyOrders {
 
   // Follow the orders of other tabs once they are sent. Drop those that were discarded there, or ended long ago.
   #adopt() {
-    const kept = allOrders();
-    const isKept = ({ order }) => !order.key || kept.some(({ key }) => key === order.key);
-    const isPast = (tracked) => tracked !== this.#shown && isOver(tracked.order.state);
-    [...this.#orders].filter((tracked) => (UNSENT.includes(tracked.phase) || isPast(tracked)) && !isKept(tracked))
-      .forEach((tracked) => this.#drop(tracked));
-    const known = new Set([...this.#orders].map(({ order }) => order.key));
-    kept.filter(({ key, id }) => id && !known.has(key)).forEach((order) => this.#track(order));
+    const kept = new Map(allOrders().map((order) => [order.key, order]));
+    for (const tracked of [...this.#orders]) {
+      const { key, state } = tracked.order;
+      const isUnsent = UNSENT.includes(tracked.phase);
+      const isPast = tracked !== this.#shown && isOver(state);
+      if (isUnsent && kept.get(key)?.id) tracked.sent(kept.get(key).id);
+      else if ((isUnsent || isPast) && key && !kept.has(key)) this.#drop(tracked);
+      kept.delete(key);
+    }
+    [...kept.values()].filter(({ id }) => id).forEach((order) => this.#track(order));
     this.#render();
   }
 

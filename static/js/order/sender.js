@@ -50,21 +50,23 @@ export class Sender {
     this.#attempt();
   }
 
+  /** Stop: the bar has the order, from here or from another tab. @param {string} id the job's secret id */
+  sent(id) {
+    if (this.state === 'sent') return undefined; // from both
+    // It was discarded while being sent.
+    if (this.#stopped) return cancel(id).catch(() => {});
+    this.#order.id = id;
+    this.#report('sent');
+    return this.stop();
+  }
+
   async #attempt() {
     clearTimeout(this.#timer);
     if (this.#busy) return;
     if (Date.now() - this.#order.asked > UNSENT_TOO_LONG_MS) return this.#report('unsentTooLong');
     this.#busy = true;
-    await submit(this.#order).then((id) => this.#sent(id), (problem) => this.#failed(problem));
+    await submit(this.#order).then((id) => this.sent(id), (problem) => this.#failed(problem));
     this.#busy = false;
-  }
-
-  #sent(id) {
-    // It was discarded while being sent.
-    if (this.#stopped) return cancel(id).catch(() => {});
-    this.#order.id = id;
-    this.#report('sent');
-    this.stop();
   }
 
   #failed(problem) {

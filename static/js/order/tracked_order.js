@@ -31,7 +31,7 @@ export class TrackedOrder {
 
   /** Send the order, or follow it if the bar has it. @returns {TrackedOrder} itself */
   start() {
-    if (!this.order.id) this.#sender = new Sender(this.order, () => this.#sent()).start();
+    if (!this.order.id) this.#sender = new Sender(this.order, () => this.#tried()).start();
     else if (!isOver(this.order.state)) this.#listen();
     return this;
   }
@@ -100,6 +100,11 @@ export class TrackedOrder {
     this.#sender.renew();
   }
 
+  /** Follow the order, which another tab has sent. @param {string} id */
+  sent(id) {
+    this.#sender.sent(id);
+  }
+
   /** Cancel the order, or have its robot asked to stop; `notice` says why if that fails. */
   async cancel() {
     this.#obstacle = '';
@@ -124,7 +129,7 @@ export class TrackedOrder {
     this.#onChange();
   }
 
-  #sent() {
+  #tried() {
     if (this.order.id) this.#listen();
     this.#onChange();
   }
