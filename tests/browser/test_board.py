@@ -273,3 +273,20 @@ async def test_qr_code_of_the_order_page(bar: Bar, visitors: Visitors) -> None:
     await expect(board.page.get_by_role("img", name="Order here")).to_be_visible()
     url = quote(f"{bar.proxy.url}public/order_drink.html", safe="")
     assert bar.proxy.count(f"GET /qr.svg?url={url}") == 1
+
+
+async def test_a_code_that_could_not_be_loaded(visitors: Visitors) -> None:
+    """The board asks for it again until it is there."""
+    visitors.expect_network_errors = True
+    board = await visitors.blank_television()
+    await board.page.clock.install()
+    await board.page.route("**/qr.svg?*", lambda route: route.abort(), times=2)
+    code = board.page.get_by_role("img", name="Order here")
+    await board.open()
+    await board.shows(next=[])
+    for _ in range(2):
+        await board.page.wait_for_function("document.getElementById('qr').complete")
+        await expect(code).to_be_hidden()
+        async with board.page.expect_request("**/qr.svg?*"):
+            await board.page.clock.run_for(15_000)
+    await expect(code).to_be_visible()

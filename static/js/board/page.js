@@ -10,6 +10,7 @@ import { keepScreenOn } from '../shared/wake_lock.js';
 
 /** How many orders a column holds without scrolling. */
 const ROOM = { ready: 8, mixing: 5, next: 8 };
+const CODE_AGAIN_MS = 15_000;
 
 let announcer = null;
 
@@ -81,8 +82,10 @@ function renderStrip(status, bar) {
   say($('strip'), key ? t(key) : '');
 }
 
+// A board stays open for days, and nobody loads it again because the code is missing.
 function showCode() {
   $('qr').onload = () => { $('scan').hidden = false; };
+  $('qr').onerror = () => setTimeout(showCode, CODE_AGAIN_MS);
   $('qr').alt = t('scan');
   const url = new URL('order_drink.html', document.baseURI);
   $('qr').src = serviceUrl(`qr.svg?${new URLSearchParams({ url })}`);
