@@ -50,6 +50,32 @@ async def test_a_ready_drink_is_heard_and_felt(bar: Bar, visitors: Visitors, is_
     assert (sensed.count("lit"), sensed.count("tone"), sensed.count("vibration")) == (1, 3, 1)
 
 
+KEEP_SOUND = """
+    const { AudioContext: Context } = window;
+    window.AudioContext = class extends Context {
+        constructor() {
+            super();
+            window.sound = this;
+        }
+    };
+"""
+
+
+async def test_a_ready_drink_is_heard_after_an_interruption(bar: Bar, visitors: Visitors) -> None:
+    """A phone may silence a page, as for a call: it sounds again without having been touched."""
+    robot = await bar.robot()
+    phone = await visitors.newcomer()
+    await phone.page.add_init_script(KEEP_SOUND)
+    await phone.open()
+    await phone.place()
+    await phone.shows("assigned")
+    await phone.page.wait_for_function("window.sound?.state === 'running'")
+    await phone.page.evaluate("sound.suspend()")
+    robot.finish()
+    await phone.shows("done")
+    await phone.page.wait_for_function("sound.state === 'running'")
+
+
 NOTE_NOTICES_DOWN = """
     Object.defineProperty(navigator, 'serviceWorker', { value: undefined });
     window.notices = [];

@@ -14,6 +14,7 @@ export function wake() {
 /** Play three rising notes. @returns {Promise} resolved when they have faded; at once if the page may not sound */
 export async function chime() {
   if (!audio) return;
+  wake(); // phones interrupt the sound for a call, or while the page is in the background
   NOTES_HZ.forEach(play);
   await new Promise((resolve) => { setTimeout(resolve, LENGTH_MS); });
 }
