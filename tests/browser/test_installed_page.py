@@ -34,6 +34,7 @@ KEEP_AS_OF_TOMORROW = """async ([name]) => {
     return later;
 }"""
 IS_SETTLED = "navigator.serviceWorker.ready.then((one) => !one.installing && !one.waiting)"
+THREE_HOURS_SLOW = "const { now } = Date; Date.now = () => now() - 3 * 3600_000;"
 CONTROLLER = "navigator.serviceWorker.controller?.scriptURL"
 
 
@@ -97,6 +98,23 @@ async def test_an_order_without_the_bar(bar: Bar, visitors: Visitors) -> None:
     bar.proxy.go_online()
     await expect(phone.headline).to_have_text("You are next", timeout=20_000)
     await expect(phone.banner).to_be_hidden()
+
+
+async def test_a_phone_whose_clock_is_wrong(bar: Bar, visitors: Visitors) -> None:
+    """Without the bar, too, the waiting time is not off by as much as the clock."""
+    visitors.expect_network_errors = True
+    bar.knows_mixing_times(*[90.0] * 20)
+    await bar.robot()
+    phone = await visitors.newcomer()
+    await phone.page.add_init_script(THREE_HOURS_SLOW)
+    await phone.open()
+    await phone.place()
+    about = re.compile(r"^about \d(–\d)? min$")
+    await expect(phone.waiting_time).to_have_text(about)
+    await is_kept(phone.page)
+    bar.proxy.go_offline()
+    await phone.page.reload()
+    await expect(phone.waiting_time).to_have_text(about)
 
 
 @pytest.mark.parametrize("no_server", [NO_SERVER, NOT_HERE], ids=["502", "404"])

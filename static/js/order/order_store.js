@@ -14,7 +14,7 @@ const OVER_KEPT_MS = 30 * 60_000;
  * @property {string} [id] once the bar has it
  * @property {number} [n] its ticket number
  * @property {string} [state] last known
- * @property {{at: number, entry: object}} [last] what was last heard of it, and when, in ms
+ * @property {{at: number, offset: number, entry: object}} [last] what was last heard of it, and when, in ms
  */
 
 /** Whether nothing more will happen to an order. */

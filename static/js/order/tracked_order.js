@@ -90,9 +90,10 @@ export class TrackedOrder {
     return this.#connection?.status === 'stale';
   }
 
-  /** The server's time in seconds. */
+  /** The server's time in seconds: the phone's clock, corrected as it was when what is shown was heard. */
   get now() {
-    return this.#connection?.now ?? Date.now() / 1000;
+    const { offset = 0 } = (this.#present ? this.#connection.view : this.order.last) ?? {};
+    return Date.now() / 1000 + offset;
   }
 
   /** Send an order that was unsent too long after all. */
@@ -150,7 +151,8 @@ export class TrackedOrder {
     const { n, name, logo, drink, state, cancelling = false } = entry;
     // It came back from its robot: now it is not too late.
     if (state === 'waiting' && this.order.state === 'assigned') this.#obstacle = '';
-    if (this.#connection.status === 'live') this.order.last = { at: Date.now(), entry };
+    const { status, view } = this.#connection;
+    if (status === 'live') this.order.last = { at: Date.now(), offset: view.offset, entry };
     Object.assign(this.order, { n, state }, this.order.key ? {} : { name, logo, drink });
     // What became of it is told after it is over, also after a reload.
     if (!isOver(state)) this.order.isToStop = cancelling;
