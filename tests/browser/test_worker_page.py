@@ -162,7 +162,7 @@ async def test_a_logo_that_is_none(bar: Bar, visitors: Visitors, logo: Any) -> N
 
 
 async def test_an_acceptance_that_is_lost(bar: Bar, visitors: Visitors) -> None:
-    """The order goes to somebody else, and is not shown any more."""
+    """The order goes to somebody else; when it comes back from there, the page asks again."""
     visitors.expect_network_errors = True
 
     def lose_acceptances(socket: WebSocketRoute) -> None:
@@ -181,6 +181,11 @@ async def test_an_acceptance_that_is_lost(bar: Bar, visitors: Visitors) -> None:
     await other.accept(1)
     await tablet.shows("waiting")
     await expect(tablet.number).to_be_hidden()
+    await other.button("Can’t make it").click()
+    await other.button("Give it to someone else").click()
+    await tablet.shows("offered", 1)
+    await tablet.settles()
+    await expect(tablet.button("Accept")).to_be_visible()
 
 
 async def test_two_tablets_of_one_name(bar: Bar, visitors: Visitors) -> None:

@@ -83,7 +83,7 @@ export class Shift {
   }
 
   accept() {
-    keepToken('worker-order', this.order.id);
+    keepToken('worker-order', this.order.receipt);
     this.#show('accepting');
     this.#answer(true);
   }
@@ -131,7 +131,8 @@ export class Shift {
   }
 
   async #confirm(offer, gone) {
-    if (tokenOf('worker-order') === offer.id) return true;
+    // By the receipt: when the order comes once more, after somebody else had it, nobody may be there.
+    if (tokenOf('worker-order') === offer.receipt) return true;
     this.notice = '';
     this.#show('offered', offer);
     if (this.#isLoud()) signal(t('headline.offered'));
