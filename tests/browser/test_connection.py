@@ -133,6 +133,17 @@ async def test_an_order_to_a_proxy_that_finds_no_service(bar: Bar, visitors: Vis
     assert len(await bar.orders()) == 1
 
 
+async def test_a_captive_portal(visitors: Visitors) -> None:
+    """Its page is no answer of the bar: an order that it says to have cancelled is not."""
+    phone = await visitors.phone()
+    await phone.place()
+    portal = {"status": 200, "content_type": "text/html", "body": "Please log in"}
+    await phone.page.route("**/jobs/*", lambda route: route.fulfill(**portal))
+    await phone.cancel()
+    await expect(phone.note).to_have_text("That did not go through. Please try again.")
+    await phone.shows("waiting")
+
+
 async def test_an_offline_order_is_sent_once_when_back_online(bar: Bar, visitors: Visitors) -> None:
     """An order made offline is kept over a reload, and sent once."""
     phone = await visitors.phone()

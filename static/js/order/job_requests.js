@@ -13,7 +13,7 @@ export async function submit({ key, drink, name, logo }) {
   const body = JSON.stringify({ drink, name, logo });
   const answer = await call('submit-job', { method: 'POST', headers, body });
   const id = answer.headers.get('Location')?.split('/').pop();
-  // A captive portal answers 200 to anything: count that as "not reached", so that the order is sent again.
+  // Somebody else's answer counts as "not reached", so that the order is sent again.
   if (!id) throw new Problem(0);
   return id;
 }

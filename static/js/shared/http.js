@@ -27,6 +27,9 @@ export const isFromProxy = ({ status, headers }) => (
   status === 404 && !headers.get('Content-Type')?.startsWith('application/problem+json')
 );
 
+// A captive portal answers everything with a page of its own.
+const isPage = ({ headers }) => headers.get('Content-Type')?.startsWith('text/html');
+
 /**
  * Send a request to the service.
  * @param {string} path relative to the service, e.g. `submit-job`
@@ -36,8 +39,8 @@ export const isFromProxy = ({ status, headers }) => (
  */
 export async function call(path, options, timeout_ms = TIMEOUT_MS) {
   const answer = await fetchFromService(path, options, timeout_ms);
-  if (answer.ok) return answer;
-  if (isFromProxy(answer)) throw new Problem(0);
+  if (answer.ok && !isPage(answer)) return answer;
+  if (answer.ok || isFromProxy(answer)) throw new Problem(0);
   const { detail, title } = await answer.json().catch(() => ({}));
   throw new Problem(answer.status, String(detail ?? title ?? ''), Number(answer.headers.get('Retry-After')) || 0);
 }
