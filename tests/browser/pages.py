@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import Self
 
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Locator, Page, Route, WebSocketRoute, expect
 
 SENTENCE: dict[str, str | re.Pattern[str]] = {
     "waiting": re.compile(r"^(\d+ ahead of you|You are next|Waiting for a robot)$"),
@@ -33,6 +33,29 @@ async def hold_back(page: Page, requests: str) -> asyncio.Event:
 
     await page.route(requests, later)
     return may_go
+
+
+async def connects_while_loading(page: Page, address: str) -> list[str]:
+    """Load a page again, and let a picture come while it connects; return where it connected."""
+    opened: list[str] = []
+    is_opened, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def answer_late(socket: WebSocketRoute) -> None:
+        opened.append(socket.url)
+        is_opened.set()
+        await may_answer.wait()
+        socket.connect_to_server()
+
+    await page.route_web_socket(address, answer_late)
+    has_all = await hold_back(page, "**/robot.svg")
+    await page.goto(page.url, wait_until="commit")
+    async with asyncio.timeout(30):
+        await is_opened.wait()
+    has_all.set()
+    await page.wait_for_load_state()
+    await page.evaluate("new Promise(requestAnimationFrame)")  # then the page has heard of it
+    may_answer.set()
+    return opened
 
 
 class Keys:

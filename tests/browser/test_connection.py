@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.pages import OrderPage, hold_back
+from tests.browser.pages import OrderPage, connects_while_loading, hold_back
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
@@ -46,6 +46,14 @@ async def test_a_page_catches_up_after_a_break(bar: Bar, visitors: Visitors) -> 
     order_id = await phone.order_id()
     assert bar.proxy.count(f"GET /live?order={order_id}&since=") == 1
     assert bar.proxy.count("GET /live?view=board&since=") == 1
+
+
+async def test_a_page_that_still_loads_its_pictures(visitors: Visitors) -> None:
+    """It connects once: that all of them are there is no reason to begin again."""
+    phone = await visitors.phone()
+    await phone.place()
+    assert len(await connects_while_loading(phone.page, "**/live?order=*")) == 1
+    await phone.shows("waiting")
 
 
 async def test_a_disconnected_page_shows_a_banner(bar: Bar, visitors: Visitors) -> None:

@@ -13,6 +13,7 @@ import pytest_asyncio
 import ujson
 from playwright.async_api import Browser, WebSocketRoute, expect
 
+from tests.browser.pages import connects_while_loading
 from tests.browser.served_bar import Bar, open_bar
 from tests.browser.test_menu import loads_again
 from tests.browser.test_ready_signal import RECORD_CALLS
@@ -134,6 +135,13 @@ async def test_a_reload_in_the_middle_of_an_order(bar: Bar, visitors: Visitors) 
     await tablet.button("Ready").click()
     await tablet.shows("waiting")
     assert (await bar.service.job(job_id))["state"] == "done"
+
+
+async def test_a_reload_connects_once(visitors: Visitors) -> None:
+    """Also where the last picture comes while it connects."""
+    tablet = await at_work(visitors)
+    assert len(await connects_while_loading(tablet.page, "**/work?*")) == 1
+    await tablet.is_connected()
 
 
 async def test_two_people_in_two_tabs(bar: Bar, visitors: Visitors) -> None:

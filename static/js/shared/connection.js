@@ -137,8 +137,9 @@ export class Connection {
   }
 
   // After sleep, or a change of network, a socket may be dead without having been closed.
-  #resume({ type }) {
+  #resume({ type, persisted }) {
     if (type === 'offline') return this.#lost(ABNORMAL);
+    if (persisted === false) return; // the page has just been loaded, and is connecting
     const quiet = Date.now() - this.#heardAt > HEARTBEAT_MS;
     if (document.hidden || !(quiet || type === 'online')) return;
     this.#hangUp();
