@@ -175,6 +175,18 @@ async def test_many_clicks_while_loading_give_one_order(bar: Bar, visitors: Visi
     assert len(await bar.orders()) == 1
 
 
+async def test_another_choice_while_loading(bar: Bar, visitors: Visitors) -> None:
+    """If the button is pressed again with another drink, that one is ordered."""
+    phone = await visitors.newcomer()
+    may_load = await hold_back(phone.page, "**/my_orders.js")
+    await phone.open()
+    await phone.order("Mojito")
+    await phone.order("Lemonade")
+    may_load.set()
+    await phone.shows("waiting")
+    assert [order["drink"] for order in (await bar.orders()).values()] == ["lemonade"]
+
+
 async def test_nothing_is_ordered_before_the_menu_is_there(visitors: Visitors) -> None:
     """The button is disabled until there are drinks to choose from."""
     phone = await visitors.newcomer()

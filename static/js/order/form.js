@@ -8,7 +8,7 @@ import { tokenOf } from '../shared/token.js';
 /**
  * Fill the form (drink, logo, name, one button).
  * @param {string|null} wanted the drink of the page's address
- * @param {(choice: {drink: string, logo: string, name: string}) => Promise<void>} onSubmit
+ * @param {(choice: () => {drink: string, logo: string, name: string}) => Promise<void>} onSubmit
  */
 export async function startForm(wanted, onSubmit) {
   const form = $('form');
@@ -59,14 +59,14 @@ export function greyOut(unavailable, robots) {
   if (changed.length || !robots) showChoice(isBack ? t('chosenIsBack', find(chosen.value).name) : '');
 }
 
-// Impatient people press the button again: that is still one order.
+// Impatient people press the button again: that is still one order, of what they chose last.
 function once(onSubmit) {
-  let busy = false;
+  let last = null;
   return async (event) => {
     event.preventDefault();
-    if (busy) return;
-    busy = true;
-    await onSubmit(choice(event.target)).finally(() => { busy = false; });
+    const isBusy = last;
+    last = choice(event.target);
+    if (!isBusy) await onSubmit(() => last).finally(() => { last = null; });
   };
 }
 

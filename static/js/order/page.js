@@ -35,7 +35,7 @@ async function order(choice) {
   const loaded = await loadMyOrders();
   $('banner').hidden = Boolean(loaded);
   say($('banner'), t('tryAgain'));
-  loaded?.order(choice);
+  loaded?.order(choice());
 }
 
 translatePage();
