@@ -15,7 +15,7 @@ export async function startForm(wanted, onSubmit) {
   const customer = recall('customer', {});
   form.elements.name.value = customer.name ?? '';
   $('logos').append(...LOGOS.map(logoCard));
-  choose(form.elements.logo, LOGOS.includes(customer.logo) ? customer.logo : anyOf(LOGOS));
+  choose('logos', LOGOS.includes(customer.logo) ? customer.logo : anyOf(LOGOS));
   form.onsubmit = once(onSubmit);
   $('submit').disabled = true; // without the drinks, nothing would be asked for
   form.onchange = () => showChoice();
@@ -24,7 +24,7 @@ export async function startForm(wanted, onSubmit) {
   $('drinks').append(...menu.map(drinkCard));
   $('submit').disabled = false;
   greyOut(menu.filter(({ available }) => available === false).map(({ id }) => id), 0);
-  if (wanted) choose(form.elements.drink, find(wanted).id);
+  if (wanted) choose('drinks', find(wanted).id);
   showChoice();
 }
 
@@ -40,8 +40,7 @@ async function showBar() {
 
 /** Preselect the drink of an earlier order. */
 export function orderAgain({ drink }) {
-  const form = $('form');
-  if (form.elements.drink) choose(form.elements.drink, find(drink)?.id);
+  choose('drinks', find(drink)?.id);
   showChoice();
 }
 
@@ -53,7 +52,7 @@ export function orderAgain({ drink }) {
 export function greyOut(unavailable, robots) {
   const chosen = chosenDrink();
   const wasGone = isGone(chosen);
-  const changed = drinkRadios().filter((radio) => isGone(radio) !== unavailable.includes(radio.value));
+  const changed = radiosIn('drinks').filter((radio) => isGone(radio) !== unavailable.includes(radio.value));
   for (const radio of changed) radio.setAttribute('aria-disabled', !isGone(radio));
   const isBack = robots && wasGone && !isGone(chosen);
   if (changed.length || !robots) showChoice(isBack ? t('chosenIsBack', find(chosen.value).name) : '');
@@ -96,20 +95,19 @@ function card(name, value, ...content) {
   return el('label', {}, radio, el('span', { className: 'card' }, ...content));
 }
 
-// `form.elements` holds a single radio as itself, and several as a list.
-function choose(radios, value) {
-  for (const radio of radios.length ? radios : [radios]) radio.checked = radio.value === value;
+function choose(id, value) {
+  for (const radio of radiosIn(id)) radio.checked = radio.value === value;
 }
 
-const drinkRadios = () => [...$('drinks').querySelectorAll('input')];
-const chosenDrink = () => drinkRadios().find(({ checked }) => checked);
+const radiosIn = (id) => [...$(id).querySelectorAll('input')];
+const chosenDrink = () => radiosIn('drinks').find(({ checked }) => checked);
 const isGone = (radio) => radio?.getAttribute('aria-disabled') === 'true';
 
 function showChoice(news = '') {
   const chosen = chosenDrink();
   const name = chosen && find(chosen.value).name;
   const obstacle = isGone(chosen) ? t('chosenNotMade', name) : '';
-  for (const radio of drinkRadios()) radio.setCustomValidity(radio === chosen ? obstacle : '');
+  for (const radio of radiosIn('drinks')) radio.setCustomValidity(radio === chosen ? obstacle : '');
   say($('drink-news'), obstacle || news);
   say($('submit'), name ? t('orderDrink', name) : t('order'));
 }
