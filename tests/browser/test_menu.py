@@ -110,6 +110,27 @@ async def test_an_edit_of_the_menu(browser: Browser, tmp_path: Path) -> None:
         await visitors.leave()
 
 
+async def test_a_menu_that_comes_late(browser: Browser, tmp_path: Path) -> None:
+    """The board then has the names of drinks, also of those that it shows already."""
+    path = tmp_path / "menu.json"
+    path.write_text(ujson.dumps(MENU))
+    async with open_bar(menu=path) as bar:
+        visitors = Visitors(browser, bar.proxy)
+        visitors.expect_network_errors = True
+        await bar.order("Ada", drink="tea")
+        board = await visitors.blank_television()
+        await board.page.clock.install()
+        await board.page.route("**/menu", lambda route: route.abort())
+        await board.open()
+        name = board.page.locator("#next small").first
+        await expect(name).to_have_text("tea")
+        await board.page.unroute("**/menu")
+        await loads_again(board.page)
+        await bar.order("Bert", drink="tea")
+        await expect(name).to_have_text("Tea")
+        await visitors.leave()
+
+
 async def loads_again(page: Page) -> None:
     """Let a minute pass, and wait for the answer."""
     async with page.expect_response("**/menu"):

@@ -54,8 +54,8 @@ function renderOthers(numbers) {
   }
 }
 
-// After a restart with an older state, or none, a number is given out again.
-const nameOf = ({ n, logo, drink }) => `${n} ${logo} ${drink}`;
+// After a restart with an older state, or none, a number is given out again; the menu may come late, or be edited.
+const nameOf = ({ n, logo, drink }) => `${n} ${logo} ${drinkName(drink)}`;
 
 function newTile(order) {
   const { n, logo, drink } = order;
