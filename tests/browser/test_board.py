@@ -285,7 +285,7 @@ async def test_a_code_that_could_not_be_loaded(visitors: Visitors) -> None:
     await board.open()
     await board.shows(next=[])
     for _ in range(2):
-        await board.page.wait_for_function("document.getElementById('qr').complete")
+        await board.page.wait_for_function("() => document.getElementById('qr').complete")
         await expect(code).to_be_hidden()
         async with board.page.expect_request("**/qr.svg?*"):
             await board.page.clock.run_for(15_000)

@@ -44,7 +44,7 @@ async def test_a_ready_drink_is_heard_and_felt(bar: Bar, visitors: Visitors, is_
     assert await phone.page.evaluate("sensed") == ["lit"]
     robot.finish()
     await phone.shows("done")
-    await phone.page.wait_for_function("sensed.includes('dark again')")
+    await phone.page.wait_for_function("() => sensed.includes('dark again')")
     sensed = await phone.page.evaluate("sensed")
     assert set(sensed) == {"lit", "tone", "vibration", "dark again"}
     assert (sensed.count("lit"), sensed.count("tone"), sensed.count("vibration")) == (1, 3, 1)
@@ -69,11 +69,11 @@ async def test_a_ready_drink_is_heard_after_an_interruption(bar: Bar, visitors: 
     await phone.open()
     await phone.place()
     await phone.shows("assigned")
-    await phone.page.wait_for_function("window.sound?.state === 'running'")
+    await phone.page.wait_for_function("() => window.sound?.state === 'running'")
     await phone.page.evaluate("sound.suspend()")
     robot.finish()
     await phone.shows("done")
-    await phone.page.wait_for_function("sound.state === 'running'")
+    await phone.page.wait_for_function("() => sound.state === 'running'")
 
 
 NOTE_NOTICES_DOWN = """

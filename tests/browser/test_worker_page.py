@@ -366,7 +366,9 @@ async def test_sound_is_off_until_it_is_switched_on(bar: Bar, visitors: Visitors
     await tablet.button("Sound").click()
     await tablet.button("Ready").click()
     await tablet.shows("offered", 2)
-    await tablet.page.wait_for_function("sensed.includes('tone') && sensed.includes('vibration')")
+    await tablet.page.wait_for_function(
+        "() => sensed.includes('tone') && sensed.includes('vibration')"
+    )
     await tablet.page.reload()
     await expect(tablet.button("Sound")).to_have_attribute("aria-pressed", "true")
 
