@@ -32,7 +32,7 @@ class Unreachable(Exception):
 
 
 class BadAddress(ValueError):
-    """The address of the service cannot be used; nothing was sent."""
+    """The address of the service, or the token, cannot be used; nothing was sent."""
 
 
 class Submitted(NamedTuple):

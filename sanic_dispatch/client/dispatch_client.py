@@ -247,11 +247,16 @@ def parse_base_url(url: str, token: str | None = None) -> URL:
 
     A request has one Authorization header: for the token, or for a user name in the URL.
     """
-    base = URL(url)
+    try:
+        base = URL(url)
+    except ValueError as error:
+        raise BadAddress(f"{url!r}: {error}") from None
     if base.scheme not in ("http", "https") or not base.host:
         raise BadAddress(f"{url!r} is not an http or https address")
     if token and (base.user or base.password):
         raise BadAddress("a user name in the URL, and a token: only one of them can be sent")
+    if token and not (token.isascii() and token.isprintable()):
+        raise BadAddress("the token has a line break, or another character that no token has")
     return base.with_query(None).with_fragment(None)
 
 

@@ -175,7 +175,10 @@ class WebsocketWorker:
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """Raises BadAddress if the URL is not http or https, or has a user name beside a token."""
+        """Raises BadAddress if the URL is not http or https, or the token cannot be sent.
+
+        That is so beside a user name in the URL, and with a line break, as from a file.
+        """
         self._clock = clock or SystemClock()
         self._random = rng or random.Random()  # noqa: S311 - no secret
         self._registration = _registration(name, label, match, exclude)

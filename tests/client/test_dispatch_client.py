@@ -86,6 +86,9 @@ async def test_unreachable() -> None:
             await client.submit(1)
 
 
+MAKERS: list[Any] = [DispatchClient, partial(Worker, name="Robot-1")]
+
+
 @pytest.mark.parametrize("url", ["localhost:2567", "ftp://localhost/", "http://", ""])
 def test_malformed_addresses(url: str) -> None:
     """Only http and https URLs are accepted."""
@@ -93,11 +96,26 @@ def test_malformed_addresses(url: str) -> None:
         DispatchClient(url)
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_port_out_of_range(make: Any) -> None:
+    """It is an address that cannot be used, as any other."""
+    with pytest.raises(BadAddress, match=r"'http://bar\.example:65536/': Port out of range"):
+        make("http://bar.example:65536/")
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("end", ["\n", "\r\nX-Operator: Eve", "\x00", "ö"])
+def test_a_token_that_cannot_be_sent(make: Any, end: str) -> None:
+    """It is refused at once, without repeating it: a worker would try to connect for ever."""
+    with pytest.raises(BadAddress, match="a line break, or another") as caught:
+        make("http://bar.example/", token=TOKEN + end)
+    assert TOKEN not in str(caught.value)
+
+
 async def test_a_user_name_and_a_token() -> None:
     """Both would be the header Authorization: a URL has a user name, or there is a token."""
     url = "http://ada:pw@bar.example/"
-    makers: list[Any] = [DispatchClient, partial(Worker, name="Robot-1")]
-    for make in makers:
+    for make in MAKERS:
         with pytest.raises(BadAddress, match="only one of them"):
             make(url, token=TOKEN)
         make(url)
