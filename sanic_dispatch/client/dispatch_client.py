@@ -34,6 +34,9 @@ from sanic_dispatch.clock import Clock, SystemClock
 
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
+MAX_LINE_CHARS = 200
+"""The longest reason, and the longest text of a progress, that the service takes."""
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -165,18 +168,21 @@ class DispatchClient:
             return {**job, "receipt": answer.headers.get("Job-Receipt", "")}
 
     async def complete(self, job_id: str, receipt: str, result: Any = None) -> None:
-        """Report that a job is done; a repeat changes nothing."""
-        await self._report(job_id, "complete", receipt, result)
+        """Report that a job is done, without a result if that is None; a repeat changes nothing."""
+        body = b"" if result is None else _to_json(result)
+        await self._report(job_id, "complete", receipt, body)
 
     async def fail(self, job_id: str, receipt: str, reason: str, *, retry: bool = False) -> None:
-        """Report that a job failed; with ``retry`` another worker may try."""
-        await self._report(job_id, "fail", receipt, {"reason": reason, "retry": retry})
+        """Report that a job failed; with ``retry`` another worker may try.
 
-    async def _report(self, job_id: str, report: str, receipt: str, said: Any) -> None:
+        The reason may be any text; see ``one_line``.
+        """
+        body = _to_json({"reason": one_line(reason), "retry": retry})
+        await self._report(job_id, "fail", receipt, body)
+
+    async def _report(self, job_id: str, report: str, receipt: str, body: bytes) -> None:
         headers = {"Job-Receipt": receipt, "Content-Type": "application/json"}
-        async with self._request(
-            "POST", "jobs", job_id, report, data=_to_json(said), headers=headers
-        ):
+        async with self._request("POST", "jobs", job_id, report, data=body, headers=headers):
             return
 
     async def follow(
@@ -258,6 +264,15 @@ def parse_base_url(url: str, token: str | None = None) -> URL:
     if token and not (token.isascii() and token.isprintable()):
         raise BadAddress("the token has a line break, or another character that no token has")
     return base.with_query(None).with_fragment(None)
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line of at most 200 characters, as the service takes it.
+
+    So the text of any exception can be a reason.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= MAX_LINE_CHARS else line[: MAX_LINE_CHARS - 1] + "…"
 
 
 def _to_json(data: Any) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sanic_dispatch.client.answers import ServiceError
 from sanic_dispatch.client.channel import FIRST_DELAY_S, ChannelLost, Lost, delay_s
-from sanic_dispatch.client.dispatch_client import parse_base_url
+from sanic_dispatch.client.dispatch_client import one_line, parse_base_url
 from sanic_dispatch.client.work_channel import TurnedAway, WorkChannel, is_temporary
 from sanic_dispatch.clock import Clock, SystemClock
 
@@ -25,9 +25,6 @@ REGISTER_AGAIN_S = 30.0
 
 LEASE_SHARE = 3
 """How many times in a lease the service hears that the worker is alive."""
-
-MAX_REASON_CHARS = 200
-"""The longest reason that the service takes."""
 
 Condition = Mapping[str, str | Sequence[str]]
 """Members of a job's data, and the values that they may have."""
@@ -81,16 +78,16 @@ class WorkerJob:
         await self._stop.wait()
 
     async def progress(self, percent: float | None = None, text: str | None = None) -> bool:
-        """Say how far it is: 0 to 100 percent, or a text for the customer, or both."""
-        said = {"percent": percent, "text": text}
-        answer = await self._report(
-            "progress", {name: value for name, value in said.items() if value is not None}
-        )
-        return answer is not None
+        """Say how far it is: 0 to 100 percent, or a text for the customer, or both.
+
+        The text becomes one line of at most 200 characters.
+        """
+        said = {"percent": percent, "text": None if text is None else one_line(text)}
+        return await self._report("progress", _given(said)) is not None
 
     async def done(self, result: Any = None, *, wants_next: bool = False) -> bool:
-        """Report that it is done."""
-        return await self._end("done", {"result": result}, wants_next)
+        """Report that it is done, without a result if that is None."""
+        return await self._end("done", _given({"result": result}), wants_next)
 
     async def fail(
         self,
@@ -105,8 +102,7 @@ class WorkerJob:
         The reason may be any text, such as that of an exception; it becomes one line of at most
         200 characters.
         """
-        line = _one_line(reason)
-        said = {"reason": line, "retry": retry, "cancelled": cancelled}
+        said = {"reason": one_line(reason), "retry": retry, "cancelled": cancelled}
         return await self._end("fail", said, wants_next)
 
     def named(self, **members: Any) -> dict[str, Any]:
@@ -332,13 +328,12 @@ def _registration(
     return {"worker": name, **({"label": label} if label else {}), **rule}
 
 
+def _given(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
 def _lists(condition: Condition) -> dict[str, list[str]]:
     return {
         member: [values] if isinstance(values, str) else list(values)
         for member, values in condition.items()
     }
-
-
-def _one_line(reason: str) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
-    return line if len(line) <= MAX_REASON_CHARS else line[: MAX_REASON_CHARS - 1] + "…"

@@ -42,11 +42,14 @@ SAY_TOO_MUCH = """async ({ token, sizes, reason }) => {
         for (const size of sizes) {
             await job.done('x'.repeat(size)).catch(({ status }) => statuses.push(status));
         }
+        await job.progress(50, reason);
+        const answer = await fetch(new URL(`../jobs/${job.id}`, document.baseURI));
+        const { progress } = await answer.json();
         await job.fail(reason);
-        return statuses;
+        return [statuses, progress.text];
     }
 }"""
-"""Returns the statuses of results of these sizes; then the job fails, for this reason."""
+"""Returns the statuses of results of these sizes, and the progress's text; then the job fails."""
 
 LONG_NAME = "\N{CJK UNIFIED IDEOGRAPH-9152}" * 39
 """One character short of what the field takes, and over 100 once it is encoded."""
@@ -455,14 +458,15 @@ async def test_what_was_said_before_a_reload_stays(bar: Bar, visitors: Visitors)
 
 
 async def test_a_script_that_says_too_much(bar: Bar, visitors: Visitors) -> None:
-    """A result over 64 KiB is refused before it is sent; a reason is made one short line."""
+    """A result over 64 KiB is refused before it is sent; a text is made one short line."""
     tablet = await visitors.tablet(LINK)
     [job_id] = await bar.order("Bea")
     too_much = {"sizes": [64 * 1024, 1100 * 1024], "reason": "no\nice " + "\N{LEMON}" * 200}
     says = tablet.page.evaluate(SAY_TOO_MUCH, too_much | {"token": WORKER_TOKEN})
-    statuses = await asyncio.wait_for(says, 10)
+    statuses, text = await asyncio.wait_for(says, 10)
     assert statuses == [413, 413]
-    assert (await bar.service.job(job_id))["reason"] == "no ice " + "\N{LEMON}" * 192 + "…"
+    one_line = "no ice " + "\N{LEMON}" * 192 + "…"
+    assert (await bar.service.job(job_id))["reason"] == text == one_line
 
 
 async def test_in_german(bar: Bar, visitors: Visitors) -> None:

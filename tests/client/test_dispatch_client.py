@@ -67,6 +67,28 @@ async def test_a_worker_with_a_rule(client: DispatchClient) -> None:
     assert job["data"] == {"drink": "gin & tonic"}
 
 
+@pytest.mark.parametrize("result", [None, {"glasses": 1}, False])
+async def test_a_worker_that_polls(client: DispatchClient, result: Any) -> None:
+    """It gets a job with its receipt, and completes it with a result or without one."""
+    job_id, _ = await client.submit("one")
+    job = await client.poll("shell-1", wait_s=0)
+    assert job is not None
+    await client.complete(job_id, job["receipt"], result)
+    assert (await client.job(job_id)).raw.get("result") == result
+    assert ("result" in (await client.job(job_id)).raw) is (result is not None)
+    assert await client.poll("shell-1", wait_s=0) is None
+
+
+async def test_a_poll_whose_job_fails(client: DispatchClient) -> None:
+    """A reason may be any text: it is made one line of at most 200 characters."""
+    job_id, _ = await client.submit("one")
+    job = await client.poll("shell-1", wait_s=0)
+    assert job is not None
+    await client.fail(job_id, job["receipt"], "no ice\n" * 100)
+    reason = (await client.job(job_id)).raw["reason"]
+    assert (len(reason), reason[:13], reason[-1]) == (200, "no ice no ice", "…")
+
+
 async def test_problems_are_one_exception(client: DispatchClient) -> None:
     """A refusal is a ServiceError with status, code and reason."""
     with pytest.raises(ServiceError) as caught:

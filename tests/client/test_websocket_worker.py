@@ -425,18 +425,37 @@ async def test_what_is_not_json(service: Service) -> None:
     assert [(one.status, one.error) for one in refusals] == [(400, "InvalidJson")] * 3
 
 
-@pytest.mark.parametrize(
-    ("reason", "kept"),
+ONE_LINE = pytest.mark.parametrize(
+    ("text", "kept"),
     [
         ("no ice\nno\tgin\x00", "no ice no gin"),
         ("\N{LEMON}" * 201, "\N{LEMON}" * 199 + "…"),
     ],
 )
-async def test_a_reason_that_is_no_short_line(service: Service, reason: str, kept: str) -> None:
+
+
+@ONE_LINE
+async def test_a_reason_that_is_no_short_line(service: Service, text: str, kept: str) -> None:
     """It is made one, so that the text of any exception will do."""
-    async with at_work(Worker(service.base_url, NAME), lambda job: job.fail(reason)):
+    async with at_work(Worker(service.base_url, NAME), lambda job: job.fail(text)):
         _, _, job_id = await service.submit("one")
         assert (await ends(service, job_id))["reason"] == kept
+
+
+@ONE_LINE
+async def test_a_progress_that_is_no_short_line(service: Service, text: str, kept: str) -> None:
+    """It is made one: a long text for the customer does not end the worker."""
+    shown = []
+
+    async def act(job: WorkerJob) -> None:
+        assert await job.progress(text=text)
+        shown.append((await service.job(job.id))["progress"])
+        await job.done()
+
+    async with at_work(Worker(service.base_url, NAME), act):
+        _, _, job_id = await service.submit("one")
+        assert "result" not in await ends(service, job_id)
+    assert shown == [{"text": kept}]
 
 
 async def test_a_failure_that_others_may_try(service: Service) -> None:

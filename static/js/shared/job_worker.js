@@ -6,7 +6,7 @@ const PROBE_MS = 5_000;
 /** How many times in a lease the service hears that the worker is alive. */
 const LEASE_SHARE = 3;
 /** The longest reason that the service takes. */
-const MAX_REASON_CHARS = 200;
+const MAX_LINE_CHARS = 200;
 
 /**
  * A worker of the service, at a websocket. It needs no address at which it could be called.
@@ -236,13 +236,13 @@ class WorkerJob {
     this.#leaseMs = leaseS * 1000;
   }
 
-  /** Say how far it is: 0 to 100 percent, and a text for the customer. */
+  /** Say how far it is: 0 to 100 percent, and a text for the customer. It becomes one line of at most 200 characters. */
   progress(percent, text) {
-    return this.#report('progress', { percent, text });
+    return this.#report('progress', { percent, text: text === undefined ? text : oneLine(text) });
   }
 
-  /** Report that it is done; the result is any JSON. */
-  done(result = null) {
+  /** Report that it is done; the result is any JSON, or left out. */
+  done(result) {
     return this.#end('done', { result });
   }
 
@@ -282,9 +282,9 @@ class WorkerJob {
   }
 }
 
-function oneLine(reason) {
-  const chars = [...String(reason).replace(/[\p{C}\p{Z}]+/gu, ' ').trim()];
-  return chars.length <= MAX_REASON_CHARS ? chars.join('') : `${chars.slice(0, MAX_REASON_CHARS - 1).join('')}…`;
+function oneLine(text) {
+  const chars = [...String(text).replace(/[\p{C}\p{Z}]+/gu, ' ').trim()];
+  return chars.length <= MAX_LINE_CHARS ? chars.join('') : `${chars.slice(0, MAX_LINE_CHARS - 1).join('')}…`;
 }
 
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms, false); });
