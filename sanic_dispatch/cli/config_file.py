@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import click
 
-from sanic_dispatch.cli.setting_option import SettingOption
+from sanic_dispatch.cli.setting_option import FILE, SettingOption
 from sanic_dispatch.config.declaration import OFF, Flag, Pathname, Setting
 from sanic_dispatch.config.settings import SETTINGS, TOPICS_FOLDER
 from sanic_dispatch.config.topic_names import nearest
@@ -88,6 +88,7 @@ def _take(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
         file = read(path)
         ctx.default_map = {**(ctx.default_map or {}), **file.values}
         ctx.meta[_TOPICS], ctx.meta[_WEBHOOKS] = file.topics, file.webhooks
+        ctx.meta[FILE] = path
 
 
 def _known(where: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from sanic_dispatch.cli.env_option import EnvOption
@@ -19,6 +20,10 @@ from sanic_dispatch.config.declaration import (
     SettingKind,
     Switch,
 )
+from sanic_dispatch.errors import SettingsError
+
+FILE = f"{__name__}.file"
+"""The key of the settings file's path in a context's ``meta``."""
 
 
 class SettingOption(EnvOption):
@@ -40,6 +45,25 @@ class SettingOption(EnvOption):
             **attributes,
         )
         self.setting = setting
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Parse and check a value. Raises SettingsError, which says where a wrong one is from."""
+        source = ctx.get_parameter_source(self.name)
+        if source is None or source is ParameterSource.DEFAULT:
+            return super().process_value(ctx, value)
+        where = {
+            ParameterSource.ENVIRONMENT: f" (in {self.envvar})",
+            ParameterSource.DEFAULT_MAP: f" (in {ctx.meta.get(FILE)})",
+        }.get(source, "")
+        try:
+            parsed = super().process_value(ctx, value)
+        except click.BadParameter as error:
+            raise SettingsError(f"{self.setting.flag}: {error.message}{where}") from None
+        try:
+            self.setting.validate(parsed)
+        except SettingsError as error:
+            raise SettingsError(f"{error}{where}") from None
+        return parsed
 
 
 class ValueType(click.ParamType[Any]):

@@ -83,7 +83,7 @@ class Choice(SettingKind):
         try:
             return self._members[text.lower()]
         except KeyError:
-            raise ValueError(f"{text!r} is none of {', '.join(self.words)}.") from None
+            raise ValueError(f"{text!r} is none of {', '.join(self.words)}") from None
 
 
 class Switch(SettingKind):
@@ -95,7 +95,7 @@ class Switch(SettingKind):
 
     def parse(self, text: str) -> bool:
         if text.lower() not in self.words:
-            raise ValueError(f"{text!r} is none of {', '.join(self.words)}.")
+            raise ValueError(f"{text!r} is none of {', '.join(self.words)}")
         return text.lower() == "on"
 
     def written(self, value: bool) -> bool:
@@ -162,7 +162,7 @@ class Integer(Number):
         try:
             return int(text)
         except ValueError:
-            raise ValueError(f"{text!r} is not a whole number.") from None
+            raise ValueError(f"{text!r} is not a whole number") from None
 
     def _in_unit(self, value: float) -> float:
         return value  # exact, however large
@@ -180,7 +180,7 @@ class Duration(Number):
         try:
             return float(text) * self._unit_size
         except ValueError:
-            raise ValueError(f"{text!r} is not a number of{self._unit}.") from None
+            raise ValueError(f"{text!r} is not a number of{self._unit}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,8 +134,8 @@ def test_the_order_of_precedence(called, file):
         ("port = 1970-01-01", "port must be a text or a number"),
         ("allow-callback = [[1]]", "allow-callback must be a text or a number"),
         ("repair = 'yes'", "repair must be true or false"),
-        ("port = 'http'", "Invalid value for '--port'"),
-        ("port = 70000", "--port must be from 0 to 65535, not 70000"),
+        ("port = 'http'", "--port: 'http' is not a whole number (in {file})"),
+        ("port = 70000", "--port must be from 0 to 65535, not 70000 (in {file})"),
         ("mode = 'Redmis'", "'Redmis' is none of"),
         ("port = ", "Invalid value"),
         ("topics = 1", "a topic is a section, [topics.NAME]"),
@@ -147,7 +147,7 @@ def test_the_order_of_precedence(called, file):
         (ROOF + "topic = 'cellar'", "topic roof: topic is the same for all topics"),
         (ROOF + "tittle = 'x'", "topic roof: there is no setting 'tittle'; did you mean 'title'?"),
         (ROOF + "[topics.roof.menu]", "topic roof: menu must be a text or a number"),
-        (ROOF + "listed = 'no'", "topic roof: listed: 'no' is none of on, off."),
+        (ROOF + "listed = 'no'", "topic roof: listed: 'no' is none of on, off"),
         (ROOF + "max-jobs = 0", "topic roof: --max-jobs must be from 1 to 100000000, not 0"),
         (ROOF + 'title = "a\\nb"', "topic roof: --title must be one line of up to 60 characters"),
         (ROOF + "worker-token = 'short'", "topic roof: --worker-token"),
@@ -161,9 +161,11 @@ def test_the_order_of_precedence(called, file):
 )
 def test_a_wrong_entry_is_refused(called, file, text, words):
     """One line with what was probably meant, exit code 2, and nothing is started."""
-    done = run("serve", "--config", file(text))
+    config = file(text)
+    done = run("serve", "--config", config)
     assert done.exit_code == 2
-    assert words in done.stderr
+    assert words.replace("{file}", config) in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not called
 
 

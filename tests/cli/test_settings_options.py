@@ -231,6 +231,7 @@ def test_demo_writes_nothing_unless_told(called):
             ["--public", "/no/such\nfolder"],
             r"sanic-dispatch: --public /no/such\nfolder is not a folder",
         ),
+        (["--lease", "10m"], "sanic-dispatch: --lease: '10m' is not a number of seconds"),
     ],
 )
 def test_wrong_settings_are_one_line(arguments, line):
@@ -242,11 +243,11 @@ def test_wrong_settings_are_one_line(arguments, line):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--mode", "Redmis"], f"'Redmis' is none of {', '.join(Mode)}."),
-        (["--lease", "soon"], "'soon' is not a number of seconds."),
-        (["--keep-done", "soon"], "'soon' is not a number of hours."),
-        (["--port", "http"], "'http' is not a whole number."),
-        (["--orders-per-minute", "few"], "'few' is not a whole number."),
+        (["--mode", "Redmis"], f"'Redmis' is none of {', '.join(Mode)}"),
+        (["--lease", "soon"], "'soon' is not a number of seconds"),
+        (["--keep-done", "soon"], "'soon' is not a number of hours"),
+        (["--port", "http"], "'http' is not a whole number"),
+        (["--orders-per-minute", "few"], "'few' is not a whole number"),
         (["--prot", "1"], "No such option"),
     ],
 )
@@ -255,6 +256,26 @@ def test_malformed_values_are_refused(called, arguments, words):
     done = run("serve", *arguments)
     assert done.exit_code == 2
     assert words in done.stderr
+    assert not called
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("PORT", "http", "--port: 'http' is not a whole number"),
+        ("PORT", "70000", "--port must be from 0 to 65535, not 70000"),
+        ("WORKER_TOKEN", "token-one two", "--worker-token: a token has 8 to 256 characters"),
+        ("REPAIR", "maybe", "--repair: 'maybe' is not a valid boolean. Recognized values: "),
+    ],
+)
+def test_a_wrong_value_in_a_variable(called, variable, value, line):
+    """One line that names the variable."""
+    name = f"SANIC_DISPATCH_{variable}"
+    done = run("serve", **{name: value})
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"sanic-dispatch: {line}")
+    assert done.stderr.endswith(f" (in {name})\n")
+    assert done.stderr.count("\n") == 1
     assert not called
 
 

@@ -53,11 +53,11 @@ def test_values(kind: SettingKind, text: str, value: object, written: object) ->
 @pytest.mark.parametrize(
     ("kind", "text", "reason"),
     [
-        (Choice(Size), "huge", "'huge' is none of Small, Large."),
-        (Switch(), "yes", "'yes' is none of on, off."),
-        (Integer(1, 9), "1.5", "'1.5' is not a whole number."),
-        (Integer(1, 9), "off", "'off' is not a whole number."),
-        (Duration(0, 9, "hours"), "soon", "'soon' is not a number of hours."),
+        (Choice(Size), "huge", "'huge' is none of Small, Large"),
+        (Switch(), "yes", "'yes' is none of on, off"),
+        (Integer(1, 9), "1.5", "'1.5' is not a whole number"),
+        (Integer(1, 9), "off", "'off' is not a whole number"),
+        (Duration(0, 9, "hours"), "soon", "'soon' is not a number of hours"),
     ],
 )
 def test_malformed_texts(kind: SettingKind, text: str, reason: str) -> None:
