@@ -35,6 +35,8 @@ CONFIG = Setting(
 WEBHOOKS = "webhooks"
 """The name of the tables with webhooks."""
 
+_SECTIONS = f"; only a topic has a section, [{TOPICS_FOLDER}.NAME]"
+
 _KNOWN = {setting.key: setting for setting in SETTINGS}
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -95,7 +97,7 @@ def _known(where: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the name and the value of each setting, as the command line has it."""
     for key, value in found.items():
         if key not in _KNOWN:
-            hint = "; only topics have sections" if isinstance(value, dict) else _meant(key)
+            hint = _SECTIONS if isinstance(value, dict) else _meant(key)
             raise SettingsError(f"--config {where}: there is no setting {key!r}{hint}")
         yield _KNOWN[key].name, _value(where, _KNOWN[key], value)
 
@@ -132,7 +134,7 @@ def _section(where: str, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _meant(key: str) -> str:
-    close = nearest(key.replace("_", "-"), _KNOWN)
+    close = nearest(key.replace("_", "-"), (*_KNOWN, WEBHOOKS))
     return f"; did you mean {close!r}?" if close else ""
 
 
@@ -152,5 +154,6 @@ def _word(where: str, setting: Setting, value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else OFF
     if not isinstance(value, (str, int, float)):
-        raise SettingsError(f"--config {where}: {setting.key} must be a text or a number")
+        hint = _SECTIONS if isinstance(value, dict) else ""
+        raise SettingsError(f"--config {where}: {setting.key} must be a text or a number{hint}")
     return str(value)
