@@ -83,7 +83,7 @@ def _single(arguments: Arguments, known: Sequence[str]) -> dict[str, str]:
 def _span(given: Mapping[str, str]) -> tuple[float | None, float | None]:
     from_s, to_s = _time("from", given), _time("to", given)
     if from_s is not None and to_s is not None and to_s < from_s:
-        raise InvalidRequest("to is not before from")
+        raise InvalidRequest("to is before from")
     return from_s, to_s
 
 
