@@ -99,6 +99,8 @@ def events(follow: bool, as_json: bool, **options: Any) -> None:
       sanic-dispatch events --follow --json | jq -r 'select(.event == "job.done") | .ticket'
     """
     check_span(options["begin"], options["end"])
+    if follow and options["end"]:
+        raise click.UsageError("--follow goes on until Ctrl-C: leave out --to.")
     question = {
         "ticket": options["ticket"],
         "worker": options["worker"],

@@ -282,6 +282,7 @@ async def test_progress(service: Service, tmp_path: Path) -> None:
         ("events", "--kind", "job.eaten"),
         ("events", "--from", "yesterday"),
         ("events", "--ticket", "0"),
+        ("events", "--follow", "--to", "2024-11-24"),
         ("stats", "--by", "day"),
         ("export-log", "--format", "xml"),
         *((name, "--from", "2024-11-24", "--to", "2024-11-23") for name in NAMES_OF_COMMANDS),
