@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -100,8 +101,10 @@ def error_text(error: Exception) -> str:
         return f"its certificate is not trusted: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):  # errno is a TLS code here, not the system's
         return str(cause)
+    if isinstance(cause, socket.gaierror):  # its numbers are not the system's
+        return f"{cause.strerror}".lower()
     number = cause.errno if isinstance(cause, OSError) else None
-    return (os.strerror(number).lower() if number and number > 0 else str(cause)) or "no answer"
+    return (os.strerror(number).lower() if number else str(cause)) or "no answer"
 
 
 def _status_word(status: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from sanic_dispatch.client.answers import error_text
 from sanic_dispatch.simulation.content import EmptyJson, read_content
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Caller:
         try:
             answer = await self._post(url, headers, arguments)
         except aiohttp.ClientError as error:
-            raise CallFailed(f"no answer: {type(error).__name__}") from error
+            raise CallFailed(error_text(error)) from error
         if not 200 <= answer.status < 300:
             body = answer.body.decode("utf-8", "replace")
             raise CallFailed(f"answered {answer.status}", {"status": answer.status, "error": body})

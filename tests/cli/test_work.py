@@ -158,7 +158,7 @@ async def test_work_waits_for_the_dispatcher() -> None:
     env = {"SANIC_DISPATCH_URL": f"http://127.0.0.1:{free_port()}/", "TERM": "xterm"}
     process = await start("work", "-n", "1", env=env)
     line = await line_of(process.stdout, bool)
-    assert "Robot 1 cannot register: no answer" in line
+    assert "Robot 1 cannot register: connection refused" in line
     process.send_signal(signal.SIGINT)
     assert (await ended(process)).code == 0
 

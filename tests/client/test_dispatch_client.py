@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientConnectorError, web
 
 from sanic_dispatch.client import (
     BadAddress,
@@ -20,6 +22,7 @@ from sanic_dispatch.client import (
     Unreachable,
     Worker,
 )
+from sanic_dispatch.client.answers import error_text
 from tests.client.conftest import TOKEN
 from tests.support.server import free_port
 
@@ -106,6 +109,13 @@ async def test_unreachable() -> None:
     async with DispatchClient(f"http://127.0.0.1:{free_port()}") as client:
         with pytest.raises(Unreachable, match="connection refused"):
             await client.submit(1)
+
+
+def test_the_name_of_the_host_is_unknown() -> None:
+    """The reason is in words, without the resolver's number."""
+    key, reason = SimpleNamespace(host="bar.example"), "Name or service not known"
+    error = ClientConnectorError(cast(Any, key), socket.gaierror(socket.EAI_NONAME, reason))
+    assert error_text(error) == "name or service not known"
 
 
 MAKERS: list[Any] = [DispatchClient, partial(Worker, name="Robot-1")]

@@ -176,10 +176,10 @@ async def test_closed_without_an_answer(instance, service):
 
 
 async def test_connection_refused(instance):
-    """An unreachable service stops the instance."""
+    """An unreachable service stops the instance, with a reason in words."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(CallFailed):
+    with pytest.raises(CallFailed, match="connection refused"):
         await instance.call(f"http://127.0.0.1:{port}/")
     assert instance.state == "stopped"
 
