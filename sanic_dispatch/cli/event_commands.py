@@ -13,6 +13,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.ctl import OPTIONS, print_rows, run_as_operator
@@ -51,6 +52,13 @@ def check_span(begin: str | None, end: str | None) -> None:
     """Raise UsageError if a span ends before it begins."""
     if begin and end and end < begin:
         raise click.UsageError("--to is before --from.")
+
+
+def check_source(data_dir: Path | None) -> None:
+    """Raise UsageError if the command line has a dispatcher's URL beside a data folder."""
+    source = click.get_current_context().get_parameter_source("url")
+    if data_dir is not None and source is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--data-dir contradicts --url.")
 
 
 def span_options() -> list[click.Parameter]:
@@ -206,6 +214,7 @@ def export_log(
     from sanic_dispatch.history.formats import FORMATS
 
     check_span(begin, end)
+    check_source(data_dir)
     writer = FORMATS[kind]()
     span = begin, end or max(begin or "", to_rfc3339(time()))
 

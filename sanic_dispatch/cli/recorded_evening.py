@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from sanic_dispatch.cli import remote
-from sanic_dispatch.cli.event_commands import SERVICE, check_span, span_options
+from sanic_dispatch.cli.event_commands import SERVICE, check_source, check_span, span_options
 from sanic_dispatch.cli.topic_option import folder_of_topic
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.errors import NoHistory, UnusableReplay
@@ -64,9 +63,7 @@ async def _read(options: Mapping[str, Any]) -> Evening:
     begin, end = options["begin"], options["end"]
     check_span(begin, end)
     span = EveningSpan(begin and from_rfc3339(begin), end and from_rfc3339(end))
-    source = click.get_current_context().get_parameter_source("url")
-    if options["data_dir"] is not None and source is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--data-dir contradicts --url.")
+    check_source(options["data_dir"])
     if options["data_dir"] is None:
         return await _evening_of_service(span, options)
     try:

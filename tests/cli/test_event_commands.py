@@ -285,6 +285,7 @@ async def test_progress(service: Service, tmp_path: Path) -> None:
         ("events", "--follow", "--to", "2024-11-24"),
         ("stats", "--by", "day"),
         ("export-log", "--format", "xml"),
+        ("export-log", "--data-dir", ".", "--url", "http://localhost:1/"),
         *((name, "--from", "2024-11-24", "--to", "2024-11-23") for name in NAMES_OF_COMMANDS),
     ],
 )
