@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,12 @@ def _grid_of(text: str) -> Any:
     return grid_of(text)
 
 
+def _more_or_fewer(text: str) -> int:
+    if not re.fullmatch(r"[+-]\d{1,6}", text):
+        raise ValueError("say +1 for one robot more, -1 for one fewer")
+    return int(text)
+
+
 def _pointer(text: str) -> str:
     if text:
         steps_of(text)
@@ -64,8 +71,8 @@ def _rules(_ctx: click.Context, _param: click.Parameter, given: Sequence[str]) -
 _WHAT_IF = [
     click.Option(
         ["--robots"],
-        type=int,
-        default=0,
+        default="+0",
+        callback=parsed_by(_more_or_fewer),
         metavar="+N|-N",
         help="Add robots that take everything; a negative number leaves out the last to arrive.",
     ),
