@@ -181,8 +181,10 @@ class Follower(Websocket):
         self._frames.receive_data(data)
         for event in self._frames.events_received():
             if isinstance(event, WebsocketFrame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
-                is_text = _can_be_read(event)
-                self.close(close_codes.CLIENT_SPOKE if is_text else close_codes.NOT_UTF8)
+                if _can_be_read(event):
+                    self.close(close_codes.CLIENT_SPOKE, "a client sends nothing here")
+                else:
+                    self.close(close_codes.NOT_UTF8)
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -206,7 +206,7 @@ class WorkerSocket(Websocket):
             self._say(reply)
             self._release()
             if self._faults >= MAX_FAULTS:
-                self.close(close_codes.CLIENT_SPOKE, "what comes cannot be read")
+                self.close(close_codes.CLIENT_SPOKE, f"{MAX_FAULTS} invalid messages in a row")
         self._task = self._unanswered = None
 
     async def _reply_to(self, data: bytes) -> bytes:

@@ -428,6 +428,7 @@ async def test_what_cannot_be_read(service: Service, message: str, error: str) -
         for _ in range(MAX_FAULTS):
             await worker.websocket.send(message)
         assert await worker.closed() == 4400
+        assert worker.websocket.close_reason == f"{MAX_FAULTS} invalid messages in a row"
 
 
 async def test_what_is_refused_can_be_read(service: Service) -> None:

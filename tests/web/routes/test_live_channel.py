@@ -224,11 +224,12 @@ async def left(bar: Bar, size: int = 0) -> None:
 
 @pytest.mark.parametrize("message", ["hello", b"hello", "", "x" * 1000])
 async def test_a_client_that_sends_a_message_is_closed(bar: Bar, message: str | bytes) -> None:
-    """4400: only the server sends messages."""
+    """4400 with the reason: only the server sends messages."""
     async with bar.connect() as ws:
         await frame(ws)
         await ws.send(message)
         assert await close_code(ws) == 4400
+        assert ws.close_reason == "a client sends nothing here"
     await left(bar)
 
 
