@@ -39,8 +39,9 @@ class BadAddress(ValueError):
 class Submitted(NamedTuple):
     """A submitted job; ``position`` is None if a worker has it already.
 
-    ``job_id`` is a secret that allows to read and cancel the job. It is empty if the service sends
-    none; the original service never does.
+    After a repeat with the same idempotency key it can be 0: the job waits no longer, and nobody
+    got it. ``job_id`` is a secret that allows to read and cancel the job. It is empty if the
+    service sends none; the original service never does.
     """
 
     job_id: str

@@ -153,7 +153,8 @@ class DispatchClient:
     ) -> dict[str, Any] | None:
         """Wait for a job as a worker that has no callback; return None if there was none in time.
 
-        A job is ``{"id","data","submitted_at","receipt"}``. It comes again with each poll until it
+        ``worker_id`` is the worker's name, which no other one may have; ``wait_s`` is 0 to 60. A
+        job is ``{"id","data","submitted_at","receipt"}``. It comes again with each poll until it
         was reported with its receipt: ``complete`` or ``fail``. ``rule`` is as in ``register``.
         """
         headers = {"Worker-Id": worker_id, **({"CPEE-LABEL": label} if label else {})}

@@ -42,13 +42,15 @@ class _Place:
 class WorkerJob:
     """A job that a worker has accepted, and has to report on: ``done`` or ``fail``.
 
-    Its lease is kept up until then. Reports are repeated until the service has them, over the next
+    ``data`` is what was submitted, and ``ticket`` the number that customers see. Its lease is kept
+    up until it is reported. Reports are repeated until the service has them, over the next
     connection if need be. They return whether they were taken: False if the job is not this
-    worker's any more, since its lease ended, say, or it is over.
+    worker's any more, since its lease ended, say, or it is over. They raise ServiceError for what
+    the service would not read, as 413 for a result over 64 KiB; another report can follow then.
 
-    With ``wants_next`` they ask for the next job in the same message, which saves two of seven. It
-    is for a loop that goes on immediately: an offer that is not accepted in time goes to the next
-    worker.
+    With ``wants_next`` they ask for the next job in the same message, which saves two of the seven
+    messages of a job. It is for a loop that goes on immediately: an offer that is not accepted in
+    time goes to the next worker.
     """
 
     def __init__(self, channel: WorkChannel, place: _Place, offer: Mapping[str, Any]) -> None:
@@ -148,9 +150,10 @@ class WorkerJob:
 class WebsocketWorker:
     """Waits in the line for jobs; iterate over it with ``async for``, which may take for ever.
 
-    ``name`` is its own: a second worker of that name replaces the first one. ``match`` and
-    ``exclude`` say which jobs it takes, as in ``{"drink": ["mojito", "gin-tonic"]}``. ``label`` is
-    what people see. ``on_lost`` is called whenever the connection is lost.
+    ``name`` identifies it: a second worker of that name replaces the first one. ``token`` is that
+    of workers, if the service wants one. ``match`` and ``exclude`` say which jobs it takes, as in
+    ``{"drink": ["mojito", "gin-tonic"]}``. ``label`` is what people see. ``on_lost`` is called
+    whenever the connection is lost.
 
     After a lost connection, or a restart of the service, it goes on where it was. Iterating raises
     ServiceError if that is of no use: 401 for a wrong token, 409 if another worker of this name has
