@@ -122,7 +122,10 @@ def _reason() -> click.Option:
     ],
 )
 def set_priority(job: str, number: int, reason: str, **options: Any) -> None:
-    """Give a waiting job another priority, from 0, which is served first, to 7."""
+    """Give a waiting job another priority.
+
+    NUMBER is from 0, which is served first, to 7.
+    """
 
     async def ask(client: OperatorClient) -> dict[str, Any]:
         return await client.set_priority(await _id_of(client, job), number, reason)
@@ -168,7 +171,7 @@ for command in (
     _act("resume", "Hand out jobs again.", "Hand out jobs again?", _on_service),
     _act(
         "cancel",
-        "Cancel a waiting job, or have the holder of an assigned one stop.",
+        "Cancel a job. The worker that has an assigned one is asked to stop.",
         "Cancel job {}?",
         _on_job,
         "job",

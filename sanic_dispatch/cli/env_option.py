@@ -29,7 +29,7 @@ class SectionedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one list of options per section, in the order in which they were given."""
         for section, options in groupby(self.get_params(ctx), _section_of):
-            rows = [row for option in options if (row := option.get_help_record(ctx))]
+            rows = [row for option in options if (row := option.get_help_record(ctx)) and row[1]]
             with formatter.section(section):
                 formatter.write_dl(rows)
 

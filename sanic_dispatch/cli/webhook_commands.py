@@ -80,7 +80,7 @@ def webhook() -> None:
 def add(
     target: str, events: tuple[str, ...], payload: bool, secret: str | None, **options: Any
 ) -> None:
-    """Tell a URL of what happens from now on, and print its id and its secret."""
+    """Tell a URL of what happens from now on. Prints its id and its secret."""
     entry: dict[str, Any] = {"url": target, "events": list(events), "payload": payload}
     if secret is not None:
         entry["secret"] = secret
@@ -99,7 +99,10 @@ def list_webhooks(**options: Any) -> None:
 
 @click.command("rotate", params=[_id(), _secret_option(), *OPTIONS])
 def rotate(webhook_id: str, secret: str | None, **options: Any) -> None:
-    """Sign with a new secret, and for a day with the old one, too; print it."""
+    """Sign with a new secret, which is printed.
+
+    For a day messages are signed with the old one, too.
+    """
     said = {} if secret is None else {"secret": secret}
     act_as_operator(lambda client: client.act_on_webhook(webhook_id, "rotate", said), options)
 
@@ -131,7 +134,7 @@ for command in (
     list_webhooks,
     remove,
     rotate,
-    _act("test", "Send a message that tells of nothing; print whether it was delivered."),
+    _act("test", "Send a test message. Prints whether it was delivered."),
     _act("continue", "Send again at once, from where it stopped."),
     _act("drop", "Drop what is pending.", "Drop what is pending for webhook {}?"),
 ):
@@ -140,7 +143,7 @@ for command in (
 
 @click.command("outbox", params=list(OPTIONS))
 def outbox(**options: Any) -> None:
-    """List what each webhook, and each phone, was not told yet, and why.
+    """List what is pending for webhooks and phones, and why.
 
     Of a phone it is the message: its URL is that of its push service.
     """

@@ -91,10 +91,18 @@ def test_help_of_client_commands(command: str) -> None:
             assert option.help.endswith(".")
 
 
+@pytest.mark.parametrize("name", ["import", "config", "health"])
+def test_options_in_sections_have_a_text(name: str) -> None:
+    """An argument, which the usage line has, is no line of the list of options."""
+    options = run(name, "--help").output.partition("Settings:")[2]
+    assert not re.search(r"^  \S+\n", options, re.M)
+
+
 @pytest.mark.parametrize("group", [ctl, webhook, push])
 def test_help_of_ctl_explains_each_command_and_option(group: click.Group) -> None:
-    """Each command and each option has a text."""
+    """Each command and each option has a text, and each line of the list is whole."""
     path = ["ctl"] if group is ctl else ["ctl", group.name]
+    assert "..." not in run(*path, "--help").output.partition("Commands:")[2]
     for name, command in group.commands.items():
         done = CliRunner().invoke(cli, [*path, name, "--help"])
         assert done.exit_code == 0
