@@ -73,7 +73,7 @@ def read_tokens(flag: str, path: Path) -> list[str]:
     text. Raises SettingsError if the file cannot be read or has no token.
     """
     try:
-        lines = [line.strip() for line in path.read_text("ascii").splitlines()]
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not plain text"
         raise SettingsError(f"{flag} {path}: {reason}") from None

@@ -57,9 +57,9 @@ def test_a_token_that_cannot_be_sent_is_refused(token):
 
 
 def test_tokens_from_a_file(tmp_path: Path):
-    """One token per line, in addition to the options; comments and empty lines are skipped."""
+    """One token per line, besides the options; comments, empty lines and a BOM are skipped."""
     file = tmp_path / "tokens"
-    file.write_text("# robots\n\nfirst-token\n  second-token  \n")
+    file.write_bytes("\ufeff# Küche\n\nfirst-token\r\n  second-token  \n".encode())
     settings = Settings.of(Mode.IN_MEMORY, worker_tokens=("x-token-x",), worker_token_files=[file])
     assert settings.worker_tokens == ("x-token-x", "first-token", "second-token")
 
