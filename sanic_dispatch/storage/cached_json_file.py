@@ -268,6 +268,7 @@ class JournaledFiles:
             # another mode has the workers now, and the journals may have some
             recover_folder(self._folder, fsync=self._fsync, retention=self._retention)
         found = read_folder(self._folder, workers=self._has_workers, fsync=self._fsync)
+        load_history(self.history, found)  # before ``close`` may remove the journals: it may fail
         self.is_as_committed = not _is_edited(self._folder, workers=self._has_workers)
         self._anchor = Anchor((self._folder, self._folder / LOCK))
         self._records = found.records
@@ -277,7 +278,6 @@ class JournaledFiles:
         self._has_places = found.has_places
         self._old_bytes = sum(read.size for read in found.replayed if read.batches)
         self._measure_files()
-        load_history(self.history, found)
         self._records.last_event = self.history.last_number
         return found.stored()
 

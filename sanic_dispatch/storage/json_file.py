@@ -97,6 +97,8 @@ class JsonFiles:
         """Whether the files that ``load`` has read are unedited; False for workers alone."""
         self._outcome_is_unknown = False
         """Whether a write failed and could not be rolled back."""
+        self._is_loaded = False
+        """Whether all was read: what a start has refused is left as it was."""
 
     def load(self) -> Stored:
         recover_folder(self._folder, fsync=self._fsync)
@@ -117,6 +119,7 @@ class JsonFiles:
         finished = [found.record for found in ledger.finished]
         self._ledger.leave_out(job for job in finished if job.id in ids)
         kept: list[Job] = [job for job in finished if job.id not in ids]
+        self._is_loaded = True
         return Stored([*queued, *kept], workers, ledger.facts)
 
     def commit(self, batch: Batch) -> None:
@@ -194,11 +197,12 @@ class JsonFiles:
                 self._retire(self._journal)
 
     def close(self) -> None:
-        """Move the events to a segment, and remove the journals."""
+        """Move the events to a segment, and remove the journals, once they were loaded."""
         if self._journal is not None:
             with suppress(OSError):  # then the next start ignores events that are in segments
                 self._anchor.check()
-                if not self._outcome_is_unknown and self.history.try_flush():
+                is_known = self._is_loaded and not self._outcome_is_unknown
+                if is_known and self.history.try_flush():
                     self._retire(self._journal)
             self._journal.close()
 

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import NotAQueue
-from tests.storage.samples import both, filled, load_once
+from sanic_dispatch.storage import segment_files
+from sanic_dispatch.storage.event_log import Question
+from sanic_dispatch.storage.event_record import logged
+from tests.storage.samples import (
+    FILES,
+    Backend,
+    Topic,
+    both,
+    filled,
+    in_order,
+    load_once,
+    one_of_each,
+    opened,
+    worker,
+)
 
 MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE]
 JOB = b'{"id":"a","data":1,"submitted_at":"2024-11-24T01:39:00Z"}'
@@ -210,3 +227,63 @@ async def test_flipped_bits(mode: Mode, tmp_path: Path) -> None:
         except NotAQueue:
             continue
         assert len(found.jobs) >= len(topic.stored().jobs)
+
+
+# ---- what a refused start leaves
+
+
+async def killed(backend: Backend, folder: Path) -> tuple[Topic, Path]:
+    """Fill a folder; return a copy of it, which is what a kill leaves."""
+    topic = Topic()
+    async with opened(backend, folder) as store:
+        await store.load()
+        await store.commit(topic.apply(topic.with_events(one_of_each(topic))))
+        await store.commit(topic.apply(topic.with_events(topic.put(worker(30)))))
+        return topic, copytree(folder, folder.with_name("left"))
+
+
+def damage_jobs(_: pytest.MonkeyPatch, folder: Path) -> Callable[[], object]:
+    """Damage a file; return what mends it."""
+    jobs = folder / "jobs.json"
+    before = jobs.read_bytes() if jobs.exists() else b"[]"
+    jobs.write_bytes(b"[")
+    return partial(jobs.write_bytes, before)
+
+
+def hide_segments(patch: pytest.MonkeyPatch, folder: Path) -> Callable[[], object]:
+    """Let the folder of the segments be unreadable; return what mends it."""
+
+    def cannot_be_read(_: Path) -> dict[int, Path]:
+        raise OSError(5, "Input/output error")
+
+    patch.setattr(segment_files, "segments_in", cannot_be_read)
+    return patch.undo
+
+
+@pytest.mark.parametrize(
+    ("backend", "fault"),
+    [
+        *((both(mode), damage_jobs) for mode in MODES),
+        *((backend, hide_segments) for backend in FILES),
+    ],
+    ids=lambda value: value.name if isinstance(value, Backend) else value.__name__,
+)
+async def test_a_refused_start_loses_nothing(
+    backend: Backend,
+    fault: Callable[[pytest.MonkeyPatch, Path], Callable[[], object]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What only the journals have stays in them: the next start finds all records and events."""
+    folder = tmp_path / "first"
+    folder.mkdir()
+    topic, left = await killed(backend, folder)
+    mend = fault(monkeypatch, left)
+    with pytest.raises(NotAQueue):
+        await load_once(backend, left)
+    mend()
+    async with opened(backend, left) as store:
+        assert in_order(await store.load()) == topic.stored()
+        found = store.history.find(Question(limit=1000))
+        assert list(found.events) == [logged(event) for event in topic.events]
+        assert not found.holes
