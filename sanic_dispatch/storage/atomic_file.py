@@ -45,6 +45,19 @@ def replace_file(
             raise NameNotSynced(error.errno, error.strerror) from error
 
 
+def is_gone(path: Path) -> bool:
+    """Return whether there is nothing of this name; what cannot be looked at is there.
+
+    ``os.path.lexists`` is False for every error: a file behind a fault of the disk would count as
+    one that may be made anew.
+    """
+    try:
+        path.lstat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
+
+
 def refuse_link_to_nothing(path: Path) -> None:
     """Raise NotAQueue for a dangling symbolic link.
 

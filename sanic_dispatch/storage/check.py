@@ -19,6 +19,7 @@ from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import NotAQueue
+from sanic_dispatch.storage.atomic_file import is_gone
 from sanic_dispatch.storage.cached_json_file import needs_recovery
 from sanic_dispatch.storage.data_folder import INCOMPLETE_BACKUP, LOCK, refuse_missing_folder
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
@@ -86,19 +87,19 @@ def inspect(folder: Path) -> Inspection:
     refuse_missing_folder(folder)
     inspection = Inspection(folder, is_in_use(folder))
     inspection.set_aside = sorted(path.name for path in folder.glob("*.damaged-*"))
-    if os.path.lexists(folder / INCOMPLETE_BACKUP):
+    if not is_gone(folder / INCOMPLETE_BACKUP):
         inspection.files.append(FileReport(INCOMPLETE_BACKUP, damage="the backup is incomplete"))
     for name, count in (
         (JOBS_NAME, _inspect_jobs),
         (WORKERS_NAME, _inspect_workers),
         (DISPATCH_NAME, _inspect_ledger),
     ):
-        if os.path.lexists(folder / name):
+        if not is_gone(folder / name):
             inspection.files.append(_report(folder / name, count))
     journals = _inspect_journals(folder, inspection.files, in_use=inspection.in_use)
     inspection.files += journals
     inspection.files += _inspect_segments(folder / FOLDER)
-    if any(os.path.lexists(folder / name) for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal")):
+    if not all(is_gone(folder / name) for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal")):
         inspection.files.append(_inspect_database(folder, in_use=inspection.in_use))
     return inspection
 

@@ -13,7 +13,7 @@ from tempfile import NamedTemporaryFile
 
 from sanic_dispatch.config.settings import TOPICS_FOLDER
 from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, StorageFailed
-from sanic_dispatch.storage.atomic_file import fsync_folder
+from sanic_dispatch.storage.atomic_file import fsync_folder, is_gone
 
 LOCK = ".dispatch.lock"
 
@@ -89,7 +89,7 @@ def refuse_missing_folder(folder: Path) -> None:
 
 def refuse_incomplete_backup(folder: Path) -> None:
     """Raise DataFolderUnusable if the folder has a backup that is not whole."""
-    if os.path.lexists(folder / INCOMPLETE_BACKUP):
+    if not is_gone(folder / INCOMPLETE_BACKUP):
         raise DataFolderUnusable(folder, "the backup in it is incomplete")
 
 

@@ -7,7 +7,6 @@ the two, ``export_format`` makes lines of them.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from sanic_dispatch.errors import (
     NothingStored,
     StorageError,
 )
-from sanic_dispatch.storage.atomic_file import refuse_link_to_nothing
+from sanic_dispatch.storage.atomic_file import is_gone, refuse_link_to_nothing
 from sanic_dispatch.storage.data_folder import make_topic_folder
 from sanic_dispatch.storage.event_log import KEEP_ALL
 from sanic_dispatch.storage.export_format import Content, renumber_workers
@@ -46,7 +45,7 @@ async def read_contents(settings: Settings) -> Content:
     RedisInUse while a dispatcher runs, DataFolderUnusable, RedisUnusable or NotAQueue.
     """
     with _claimed(settings):
-        has_files = any(path.exists() for path in files_of(settings))
+        has_files = not all(map(is_gone, files_of(settings)))
         if not has_files and not (settings.needs_redis and any(await _read_redis(settings))):
             if settings.needs_data_dir:
                 raise NothingStored(settings.data_dir, _modes(settings))
@@ -79,7 +78,7 @@ async def write_contents(settings: Settings, content: Content) -> None:
 def _refuse_files(settings: Settings) -> None:
     """Raise FolderNotEmpty if one of the files is there, or a link that leads nowhere."""
     for path in files_of(settings):
-        if os.path.lexists(path):
+        if not is_gone(path):
             raise FolderNotEmpty(path)
 
 
@@ -156,9 +155,9 @@ async def _read_redis(settings: Settings) -> Stored:
 def read_database(folder: Path) -> Stored:
     """Read a copy of the database, since opening it checkpoints its log. Raises NotAQueue."""
     refuse_link_to_nothing(folder / DATABASE_NAME)
-    if not any((folder / name).exists() for name in SQLITE_FILES):
+    if all(is_gone(folder / name) for name in SQLITE_FILES):
         return Stored()
-    if (folder / DATABASE_NAME).exists() and not (folder / DATABASE_NAME).is_file():
+    if not is_gone(folder / DATABASE_NAME) and not (folder / DATABASE_NAME).is_file():
         raise NotAQueue(folder / DATABASE_NAME, "is no regular file")
     with opened_copy(folder) as database:
         return database.load()

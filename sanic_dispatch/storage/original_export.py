@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import ujson
 from sanic_dispatch.core.job import Job, Stage
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
-from sanic_dispatch.storage.atomic_file import replace_file
+from sanic_dispatch.storage.atomic_file import is_gone, replace_file
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content
 from sanic_dispatch.storage.json_format import JOBS_NAME, WORKERS_NAME, json_array
@@ -56,7 +55,7 @@ def write_original(folder: Path, kept: Kept) -> None:
     }
     try:
         for path in files:
-            if os.path.lexists(path):
+            if not is_gone(path):
                 raise FolderNotEmpty(path)
         _write_all(files)
     except OSError as error:

@@ -45,15 +45,6 @@ class CachedIndex(NamedTuple):
     made: SegmentIndex
 
 
-def is_gone(path: Path) -> bool:
-    """Return whether somebody has removed a segment; one that cannot be looked at is there."""
-    try:
-        path.lstat()
-    except OSError as error:
-        return isinstance(error, FileNotFoundError)
-    return False
-
-
 class OpenSegment:
     """An open segment with its index; replacing the file does not affect it."""
 

@@ -27,7 +27,7 @@ import structlog
 from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.tables import Table
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.storage.atomic_file import NameNotSynced, fsync_folder, replace_file
+from sanic_dispatch.storage.atomic_file import NameNotSynced, fsync_folder, is_gone, replace_file
 from sanic_dispatch.storage.event_log import (
     KEEP_ALL,
     MAX_EPOCHS,
@@ -52,7 +52,7 @@ from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, 
 from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.sealed_json import seal_json, unseal_json
 from sanic_dispatch.storage.segment_erasure import may_have, without_payloads
-from sanic_dispatch.storage.segment_files import SegmentFiles, is_gone, write_index
+from sanic_dispatch.storage.segment_files import SegmentFiles, write_index
 from sanic_dispatch.storage.segment_format import FOLDER, decode_event_lines, segment_path
 from sanic_dispatch.storage.segment_index import SegmentIndex, index_of, index_path
 from sanic_dispatch.storage.segment_search import (

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import ujson
 
+from sanic_dispatch.storage.atomic_file import is_gone
 from sanic_dispatch.storage.event_log import Damage, EventWithPayload, Hole, Question, is_in_span
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded
-from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles, is_gone
+from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles
 from sanic_dispatch.storage.segment_format import decode_event_lines
 
 # ---- events

@@ -27,6 +27,7 @@ from sanic_dispatch.storage.atomic_file import (
     PRIVATE,
     fsync_file,
     fsync_folder,
+    is_gone,
     refuse_link_to_nothing,
 )
 from sanic_dispatch.storage.blocking import ThreadedStore
@@ -274,8 +275,8 @@ class SqliteFile:
 
     def _open(self) -> sqlite3.Connection:
         refuse_link_to_nothing(self._link)
-        if not os.path.lexists(self._path):
-            if _log_of(self._path).exists():
+        if is_gone(self._path):
+            if not is_gone(_log_of(self._path)):
                 raise NotAQueue(self._path, "is missing, but its write-ahead log is there")
             _create(self._path, fsync=self._fsync)
         _check_file(self._path)

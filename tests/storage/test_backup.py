@@ -58,7 +58,7 @@ from tests.storage.samples import (
     settings_of,
     worker,
 )
-from tests.support.disk_faults import Disk, Killed
+from tests.support.disk_faults import Disk, Killed, cannot_be_looked_at
 
 IN_MEMORY = both(Mode.IN_MEMORY)
 
@@ -321,7 +321,10 @@ def failing_at(number: int) -> Callable[[int, str, Path | None], None]:
 
 
 @pytest.mark.parametrize("backend", [*FILES, both(Mode.REDIS)], ids=named)
-async def test_an_incomplete_backup_is_refused(backend: Backend, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_seen", [True, False], ids=["seen", "cannot be looked at"])
+async def test_an_incomplete_backup_is_refused(
+    backend: Backend, is_seen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No start, no tool and no other backup takes it for an empty folder, or changes it."""
     (tmp_path / INCOMPLETE_BACKUP).touch()
     report = inspect(tmp_path).files[0]
@@ -333,8 +336,11 @@ async def test_an_incomplete_backup_is_refused(backend: Backend, tmp_path: Path)
         write_contents(settings, Content((), (), (), ())),
         asyncio.to_thread(history_of(tmp_path).__enter__),
     ):
-        with pytest.raises(DataFolderUnusable, match="the backup in it is incomplete"):
-            await attempt
+        with monkeypatch.context() as faulty:
+            if not is_seen:
+                cannot_be_looked_at(faulty, INCOMPLETE_BACKUP)
+            with pytest.raises(DataFolderUnusable, match="the backup in it is incomplete"):
+                await attempt
     with pytest.raises(FolderRefused, match="is not empty"), incomplete(tmp_path, ()):
         pass
     assert names_in(tmp_path) == {INCOMPLETE_BACKUP}

@@ -17,7 +17,7 @@ from sanic_dispatch.storage.segment_index import SegmentIndex, index_path
 from sanic_dispatch.storage.segment_log import EventRow, SegmentLog
 from tests.storage.events import events, payloads, records
 from tests.storage.small_segments import everything, filled, opened, segments
-from tests.support.disk_faults import Disk, Killed
+from tests.support.disk_faults import Disk, Killed, cannot_be_looked_at
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
@@ -203,14 +203,9 @@ def test_a_segment_that_cannot_be_looked_at_is_not_gone(
     log = filled(tmp_path, 150)
     log.add(records(151, 152))
     with monkeypatch.context() as faulty:
-        faulty.setattr(os, "lstat", failing)
-        faulty.setattr(Path, "lstat", failing)
+        cannot_be_looked_at(faulty)
         assert log.try_flush()
     assert everything(log) == everything(opened(tmp_path)) == events(1, 152)
-
-
-def failing(path: object) -> os.stat_result:
-    raise OSError(5, "Input/output error", str(path))
 
 
 def test_a_segment_that_is_gone_takes_no_room(tmp_path: Path) -> None:

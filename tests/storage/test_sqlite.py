@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.tables import Fact
-from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
+from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StartError, StorageFailed
 from sanic_dispatch.storage import sqlite
 from sanic_dispatch.storage.check import inspect
 from sanic_dispatch.storage.sqlite import SqliteFile
 from sanic_dispatch.storage.store import Stored
 from tests.storage.samples import Topic, both, filled, in_order, job, load_once, worker
+from tests.support.disk_faults import cannot_be_looked_at
 
 NAME = "dispatch.sqlite3"
 
@@ -144,6 +145,18 @@ async def test_a_link_to_nothing(tmp_path: Path) -> None:
     (report,) = inspect(tmp_path).files
     assert (report.file, report.damage) == (NAME, "is a link that leads nowhere")
     assert os.listdir(tmp_path) == [NAME]
+
+
+async def test_a_database_that_cannot_be_looked_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A passing fault of the disk, at any look, puts no new database in its place."""
+    before = await load_once(both(Mode.SQLITE), folder)
+    for after in range(8):
+        with monkeypatch.context() as faulty, suppress(OSError, StartError):
+            cannot_be_looked_at(faulty, NAME, after=after, times=1)
+            assert await load_once(both(Mode.SQLITE), folder) == before
+        assert await load_once(both(Mode.SQLITE), folder) == before
 
 
 async def test_truncated_anywhere(folder: Path) -> None:

@@ -44,6 +44,7 @@ from tests.storage.samples import (
     used,
     worker,
 )
+from tests.support.disk_faults import cannot_be_looked_at
 from tests.support.redis import shared_server
 
 DURABLE = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE]
@@ -282,12 +283,19 @@ async def test_a_folder_that_is_used_is_left_alone(tmp_path: Path) -> None:
         (Mode.SQLITE, "dispatch.sqlite3"),
     ],
 )
-async def test_nothing_is_overwritten(mode: Mode, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_seen", [True, False], ids=["seen", "cannot be looked at"])
+async def test_nothing_is_overwritten(
+    mode: Mode, name: str, is_seen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An import into a folder that is not empty is refused."""
     content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
     (tmp_path / name).write_text("mine")
-    with pytest.raises(FolderNotEmpty, match=name):
-        await write_contents(settings_of(mode, tmp_path), content)
+    settings = settings_of(mode, tmp_path)
+    with monkeypatch.context() as faulty:
+        if not is_seen:
+            cannot_be_looked_at(faulty, name)
+        with pytest.raises(FolderNotEmpty, match=name):
+            await write_contents(settings, content)
     assert (tmp_path / name).read_text() == "mine"
 
 

@@ -17,6 +17,24 @@ CALLS = ("open", "write", "writev", "fsync", "fdatasync", "ftruncate", "rename",
 """The calls by which the stores change a disk; ``open`` only if it creates or truncates a file."""
 
 
+def cannot_be_looked_at(
+    patch: pytest.MonkeyPatch, name: str = "", *, after: int = 0, times: int = 10**9
+) -> None:
+    """Fail so many looks at what has this name, or any, after so many of them."""
+    seen, real = 0, os.lstat
+
+    def lstat(path: Any, **named: Any) -> os.stat_result:
+        nonlocal seen
+        is_meant = name in ("", os.path.basename(path))
+        seen += is_meant
+        if is_meant and after < seen <= after + times:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path, **named)
+
+    patch.setattr(os, "lstat", lstat)
+    patch.setattr(Path, "lstat", lstat)
+
+
 class Killed(BaseException):
     """The process was killed at this call."""
 
