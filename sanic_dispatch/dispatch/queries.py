@@ -73,7 +73,7 @@ class Queries:
         def read(tables: Tables) -> Snapshot:
             jobs, workers = list(tables.jobs.unordered()), list(tables.workers.unordered())
             last_event = self._batches.last_event
-            return Snapshot(jobs, workers, list(tables.facts), True, True, last_event)
+            return Snapshot(jobs, workers, list(tables.facts), last_event)
 
         found: Snapshot = await self._batches.execute(c.Read(read, REQUEST_ID.get()))
         return found

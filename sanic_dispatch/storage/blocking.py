@@ -11,6 +11,7 @@ from threading import Thread
 from typing import Protocol, TypeVar, TypeVarTuple, Unpack
 
 from sanic_dispatch.core.job import JobRef
+from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.storage.checkpoint import Pace
 from sanic_dispatch.storage.data_folder import reporting_write_errors
@@ -40,11 +41,12 @@ class OneThread:
         self._is_stopped = False
 
     def run(self, call: Callable[[Unpack[A]], T], *args: *A) -> asyncio.Future[T]:
-        """Queue a call and return a future of its result; cancelling it does not stop the call."""
+        """Queue a call and return a future of its result; cancelling it does not stop the call.
+
+        Raises StorageFailed if the thread cannot be started: then the call is not run.
+        """
         if self._thread is None:
-            run = self._context.run
-            self._thread = Thread(target=run, args=[self._work], name=self._name, daemon=True)
-            self._thread.start()
+            self._thread = self._started()
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
 
@@ -68,6 +70,15 @@ class OneThread:
         """End the thread after the calls that are queued; later ones are never run."""
         self._is_stopped = True
         self._calls.put(None)
+
+    def _started(self) -> Thread:
+        run = self._context.run
+        thread = Thread(target=run, args=[self._work], name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise StorageFailed(f"no thread could be started: {error}") from error
+        return thread
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:

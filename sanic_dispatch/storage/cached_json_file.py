@@ -235,8 +235,6 @@ class JournaledFiles:
         self._replayed: Sequence[JournalRead] = ()
         self._is_standalone = True
         """Whether dispatch.json is complete without journals."""
-        self._has_places = False
-        """Whether workers.json has places."""
         self._old_bytes = 0
         """The length of closed journals that are not in the files yet."""
         self._file_bytes = 0
@@ -275,7 +273,7 @@ class JournaledFiles:
         self._replayed = found.replayed
         self._last_number = found.last_journal
         self._is_standalone = found.version != JOURNALED
-        self._has_places = found.has_places
+        self._files = CheckpointFiles(self._folder, fsync=self._fsync, has_places=found.has_places)
         self._old_bytes = sum(read.size for read in found.replayed if read.batches)
         self._measure_files()
         self._records.last_event = self.history.last_number
@@ -348,13 +346,8 @@ class JournaledFiles:
         """Write the files, then remove the journals up to this number. Raises OSError."""
         pace, length = pace or Pace(), self._old_bytes
         self.history.try_flush(pace.rest, MAX_UNFLUSHED)
-        self._has_places |= snapshot.workers_changed
-        try:
-            self._anchor.check()
-            self._files.write(snapshot, journal, pace)
-        except OSError:
-            self._records.note_unwritten(snapshot)
-            raise
+        self._anchor.check()
+        self._files.write(snapshot, journal, pace)
         self._is_standalone = False
         self._old_bytes -= length
         self._measure_files()
@@ -379,7 +372,7 @@ class JournaledFiles:
         """Return the next journal, once dispatch.json refers to it. Raises OSError."""
         journal = self.create_spare()
         if self._is_standalone:
-            snapshot, number = self._copy_records(), journal.number - 1
+            snapshot, number = self._records.snapshot(), journal.number - 1
             self._files.write_ledger(snapshot, JOURNALED, number, Pace())
             self._is_standalone = False
         self._spare = None
@@ -407,18 +400,12 @@ class JournaledFiles:
             number = self.create_spare().number - 1
             self.write_checkpoint(self._records.snapshot(), number, unpaced)
         self._files.write_standalone(
-            self._copy_records(),
+            self._records.snapshot(),
             self._last_number,
             unpaced,
-            workers=self._has_places and self._has_workers,
+            workers=self._has_workers,
         )
         self._remove_journals(self._last_number)
-
-    def _copy_records(self) -> Snapshot:
-        """Return all records, without marking files as up to date."""
-        snapshot = self._records.snapshot()
-        self._records.note_unwritten(snapshot)
-        return snapshot
 
     def _truncate_torn(self) -> None:
         """Truncate torn last lines before later journals get batches. Raises OSError."""

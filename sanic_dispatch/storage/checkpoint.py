@@ -66,15 +66,15 @@ class Pace:
 
 
 class Snapshot(NamedTuple):
-    """All committed records at one moment, and which files are older than they are."""
+    """All committed records at one moment, and how often they had been changed by then."""
 
     jobs: Sequence[Job]
     workers: Sequence[Worker]
     facts: Sequence[Fact]
-    jobs_changed: bool
-    workers_changed: bool
     last_event: int = 0
     """The number of the last event that led to these records."""
+    jobs_version: int = 0
+    workers_version: int = 0
 
 
 class Records:
@@ -84,10 +84,11 @@ class Records:
         self.jobs: dict[str, Job] = {}
         self.workers: dict[str, Worker] = {}
         self.facts: dict[str, Fact] = {}
-        self.jobs_changed = False
-        self.workers_changed = False
         self.last_event = 0
         """The number of the last event that led to these records."""
+        self._jobs_version = 0
+        """How often a job was changed since the file was read."""
+        self._workers_version = 0
 
     def apply(self, changes: Iterable[Change | RecordUpdate]) -> None:
         """Apply the changes of a batch."""
@@ -95,45 +96,33 @@ class Records:
             after = change.after
             if isinstance(after, Job):
                 self.jobs[after.id] = after
-                self.jobs_changed = True
+                self._jobs_version += 1
             elif isinstance(after, Worker):
                 self.workers[after.id] = after
-                self.workers_changed = True
+                self._workers_version += 1
             elif isinstance(after, Fact):
                 self.facts[after.id] = after
             else:
                 self._remove(change.table, change.id)
 
     def snapshot(self) -> Snapshot:
-        """Return all records, and mark both files as up to date."""
-        snapshot = Snapshot(
+        """Return all records."""
+        return Snapshot(
             list(self.jobs.values()),
             list(self.workers.values()),
             list(self.facts.values()),
-            self.jobs_changed,
-            self.workers_changed,
             self.last_event,
+            self._jobs_version,
+            self._workers_version,
         )
-        self.jobs_changed = self.workers_changed = False
-        return snapshot
-
-    def note_unwritten(self, snapshot: Snapshot) -> None:
-        """Mark the files of a snapshot as outdated again, since it was not written.
-
-        Another thread may apply batches meanwhile, so a mark is only set, never computed.
-        """
-        if snapshot.jobs_changed:
-            self.jobs_changed = True
-        if snapshot.workers_changed:
-            self.workers_changed = True
 
     def _remove(self, table: Table, record_id: str) -> None:
         if table is Table.JOBS:
             self.jobs.pop(record_id, None)
-            self.jobs_changed = True
+            self._jobs_version += 1
         elif table is Table.WORKERS:
             self.workers.pop(record_id, None)
-            self.workers_changed = True
+            self._workers_version += 1
         else:
             self.facts.pop(record_id, None)
 
@@ -141,9 +130,14 @@ class Records:
 class CheckpointFiles:
     """Writes the JSON files of a folder; each method raises OSError."""
 
-    def __init__(self, folder: Path, *, fsync: bool) -> None:
+    def __init__(self, folder: Path, *, fsync: bool, has_places: bool = False) -> None:
+        """``has_places``: whether ``workers.json`` has places now."""
         self._folder = folder
         self._fsync = fsync
+        self._has_places = has_places
+        self._jobs_version = 0
+        """Which version of the jobs the file has, for certain."""
+        self._workers_version = 0
 
     def write(self, snapshot: Snapshot, journal: int, pace: Pace) -> None:
         """Write the outdated files, and ``dispatch.json``, which names the journal, last.
@@ -151,10 +145,13 @@ class CheckpointFiles:
         Workers are written with their places, since later journals have places too.
         """
         queued, finished = _split_finished(snapshot.jobs, pace)
-        if snapshot.jobs_changed:
+        if snapshot.jobs_version != self._jobs_version:
             self._write_array(JOBS_NAME, queued, encode_job, pace)
-        if snapshot.workers_changed:
+            self._jobs_version = snapshot.jobs_version
+        if snapshot.workers_version != self._workers_version:
+            self._has_places = True
             self._write_array(WORKERS_NAME, snapshot.workers, encode_placed_worker, pace)
+            self._workers_version = snapshot.workers_version
         self._write_ledger(JOURNALED, snapshot, finished, journal, pace)
 
     def write_ledger(self, snapshot: Snapshot, version: int, journal: int, pace: Pace) -> None:
@@ -167,9 +164,9 @@ class CheckpointFiles:
     ) -> None:
         """Turn the files of a checkpoint into files that are complete without any journal.
 
-        With ``workers``, rewrite ``workers.json`` without places, as the original service does.
+        With ``workers``, ``workers.json`` has no places then, as the original service's.
         """
-        if workers:
+        if workers and self._has_places:
             self._write_array(WORKERS_NAME, snapshot.workers, encode_worker, pace)
         self.write_ledger(snapshot, STANDALONE, journal, pace)
 

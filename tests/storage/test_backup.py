@@ -88,8 +88,6 @@ def snapshot_of(topic: Topic) -> Snapshot:
         [record for record in records if isinstance(record, Job)],
         [record for record in records if isinstance(record, Worker)],
         [record for record in records if isinstance(record, Fact)],
-        jobs_changed=True,
-        workers_changed=True,
         last_event=last_event,
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event as ThreadEvent
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -803,7 +804,7 @@ class CountingPace(Pace):
 def test_slices(tmp_path: Path) -> None:
     """Between two pauses at most some records are encoded, or a thousand are sorted."""
     records = [job(number) for number in range(20_000)]
-    snapshot = Snapshot(records, [], [], jobs_changed=True, workers_changed=True)
+    snapshot = Snapshot(records, [], [], jobs_version=1)
     pace = CountingPace()
     CheckpointFiles(tmp_path, fsync=False).write(snapshot, 1, pace)
     assert pace.rests >= 20_000 / CHUNK + 2 * 20_000 / RUN
@@ -892,6 +893,29 @@ async def test_a_checkpoint_that_fails_is_tried_again(
         await ends.get()
     await store.close()
     assert loaded(tmp_path) == topic.stored()
+
+
+async def test_a_checkpoint_without_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it should have written is in the next one, which has a thread again."""
+    store, topic = CachedJsonFileStore(tmp_path, fsync=False, quiet_s=1000.0), Topic()
+    await store.load()
+    await store.commit(topic.apply(topic.put(job(1))))
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", no_thread)
+        with pytest.raises(StorageFailed, match="no thread"):
+            await store.checkpoint()
+    await store.commit(topic.apply(topic.put(worker(1))))
+    async with asyncio.timeout(5.0):
+        await store.checkpoint()
+    assert loaded(tmp_path) == topic.stored()
+    await store.close()
+    assert loaded(tmp_path) == topic.stored()
+
+
+def no_thread(_: Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize("begins_late", [False, True])

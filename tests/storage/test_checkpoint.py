@@ -1,28 +1,33 @@
-"""The committed records of which checkpoints are written, and which files are older than they."""
+"""A checkpoint writes the files that are older than the committed records."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from sanic_dispatch.core.tables import Record
-from sanic_dispatch.storage.checkpoint import Records
+from sanic_dispatch.storage.checkpoint import CheckpointFiles, Pace, Records
 from tests.storage.samples import Topic, job, worker
 
 
 @pytest.mark.parametrize(
-    ("mark", "record"),
-    [("jobs_changed", job(1)), ("workers_changed", worker(1))],
+    ("name", "record", "later"),
+    [("jobs.json", job(1), job(2)), ("workers.json", worker(1), worker(2))],
     ids=["a job", "a worker"],
 )
-def test_a_batch_while_a_checkpoint_fails(mark: str, record: Record) -> None:
-    """Its file is marked as outdated, however the thread of the checkpoint is interrupted."""
-    records, topic = Records(), Topic()
-
-    class Unwritten:
-        def __getattr__(self, name: str) -> bool:
-            if name == mark:
-                records.apply(topic.put(record).changes)
-            return False
-
-    records.note_unwritten(Unwritten())  # type: ignore[arg-type]
-    assert getattr(records, mark)
+def test_what_has_changed_is_written(
+    name: str, record: Record, later: Record, tmp_path: Path
+) -> None:
+    """Of two batches of which one comes while files are written, the next checkpoint has both."""
+    records, files, topic = Records(), CheckpointFiles(tmp_path, fsync=False), Topic()
+    records.apply(topic.put(record).changes)
+    snapshot = records.snapshot()
+    records.apply(topic.put(later).changes)
+    files.write(snapshot, 1, Pace())
+    first = (tmp_path / name).read_bytes()
+    files.write(records.snapshot(), 2, Pace())
+    assert len((tmp_path / name).read_bytes()) > len(first)
+    (tmp_path / name).unlink()
+    files.write(records.snapshot(), 3, Pace())
+    assert [path.name for path in tmp_path.iterdir()] == ["dispatch.json"]
