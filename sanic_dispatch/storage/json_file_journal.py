@@ -148,13 +148,18 @@ class JsonFileJournal:
                 path.unlink(missing_ok=True)
 
     def remove_all(self) -> None:
-        """Remove all journals: their events are in segments. Raises OSError."""
-        self._close_current()
+        """Remove all journals: their events are in segments.
+
+        Raises OSError; then the current one gets no more lines, and this has to be called again.
+        """
+        if self._current is not None:
+            self._current.is_broken = True
         paths = list(journals_in(self._folder, JournalName.HISTORY).values())
         for path in paths:
             path.unlink(missing_ok=True)
         if paths and self._fsync:
             fsync_folder(self._folder)
+        self._close_current()
         self._closed.clear()
         self._pending = 0
 

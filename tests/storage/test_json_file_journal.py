@@ -217,6 +217,39 @@ def test_a_batch_without_a_line_that_fails(tmp_path: Path) -> None:
     assert kept(started(tmp_path / "data")[0]) == happened(topic)
 
 
+@pytest.mark.parametrize("call", ["unlink", "fsync"])
+def test_a_journal_that_could_not_be_synced(call: str, tmp_path: Path) -> None:
+    """No other one gets a batch until it is removed for good: its end may turn out to be torn.
+
+    A start would refuse a torn line before later batches.
+    """
+    files, topic = lived(tmp_path / "data")
+    batch = topic.with_events(topic.put(job(9)))
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk(patch, tmp_path)
+        for calls in (("fdatasync", call), ("fdatasync", call), (call,)):
+            fail_in_journals(disk, *calls)
+            with pytest.raises(OutcomeUnknown):
+                files.commit(batch)
+        disk.heal()
+        disk.calls.clear()
+        files.commit(topic.apply(batch))
+        removed = disk.calls[: disk.calls.index("fdatasync")]
+    assert [path.name for path in journals(tmp_path / "data")] == ["history.journal-2"]
+    assert "fsync" in removed
+    assert kept(started(tmp_path / "data")[0]) == happened(topic)
+
+
+def fail_in_journals(disk: Disk, *calls: str) -> None:
+    """Fail these calls for journals, and a sync of their folder."""
+
+    def before(_: int, name: str, path: Path | None) -> None:
+        if name in calls and path is not None and (path.is_dir() or "journal" in path.name):
+            raise OSError(5, "Input/output error")
+
+    disk.before = before
+
+
 def test_a_journal_without_lines(tmp_path: Path) -> None:
     """It keeps its head, without which the next start would refuse all lines that follow."""
     files, topic = started(tmp_path)[0], Topic()
