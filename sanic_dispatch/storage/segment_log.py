@@ -311,11 +311,17 @@ class SegmentLog(EventLog):
             writer, first_n = self._next_writer(rest)
             some = self._in_memory()[: writer.room]
             events = some[: bisect_right(some, until_n, key=_number_of)]
-            writer.add(events)
-            self._write_segment(first_n or events[0].n, *writer.finish())
-            with self._lock:
-                del self._events[: len(events)]
-                self._flushed_n = events[-1].n
+            if events:
+                writer.add(events)
+                self._write_segment(first_n or events[0].n, *writer.finish())
+                self._note_flushed(events[-1].n)
+
+    def _note_flushed(self, last_n: int) -> None:
+        """Forget the events in memory up to a number, since segments have them."""
+        with self._lock:
+            self._decode_later()
+            del self._events[: bisect_right(self._events, last_n, key=_number_of)]
+            self._flushed_n = max(self._flushed_n, last_n)
 
     def _until_n(self) -> int:
         """Return the number of the last event to move to a segment now, or 0."""
@@ -325,12 +331,14 @@ class SegmentLog(EventLog):
     def _next_writer(self, rest: Rest) -> tuple[SegmentWriter, int]:
         """Return a writer that continues the last segment, and that segment's first number.
 
-        If there is none that can be continued, return a writer of a new segment, and 0.
+        If there is none that can be continued, return a writer of a new segment, and 0. Events that
+        the last one has are forgotten: it may have been unreadable before, or once it was written.
         """
         keeps_payloads, paths = self._keeps_payloads, self.files.paths()
         if paths:
             first_n, path = paths[-1]
             with suppress(OSError), self.files.opened(path) as segment:  # else it is gone
+                self._note_flushed(segment.index.last_n)
                 if writer := SegmentWriter.continuing(segment, rest, keeps_payloads=keeps_payloads):
                     return writer, first_n
         return SegmentWriter(rest, keeps_payloads=keeps_payloads), 0

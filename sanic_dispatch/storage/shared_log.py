@@ -139,10 +139,7 @@ class SharedLog(SegmentLog):
             raise OSError(errno.EEXIST, "the folder has the history of other data")
         if self._epochs and self._epochs[-1] not in written:
             self.write_epochs(self._epochs)
-        with self._lock:
-            self._decode_later()
-            self._events = [event for event in self._events if event.n > flushed_n]
-            self._flushed_n = max(self._flushed_n, flushed_n)
+        self._note_flushed(flushed_n)
 
     def _is_of_others(self, written: Sequence[Epoch], epochs: Sequence[Epoch]) -> bool:
         """Return whether there are segments, and none of the folder's epochs is Redis's."""

@@ -148,13 +148,20 @@ def flushes_late(patch: pytest.MonkeyPatch) -> None:
 
 def adds_twice(patch: pytest.MonkeyPatch) -> None:
     """The mutant: events of journals are added although they are in segments."""
-    real = segment_log.SegmentLog.load
+    real, next_writer = segment_log.SegmentLog.load, segment_log.SegmentLog._next_writer
 
     def load(self: segment_log.SegmentLog, last_number: int = 0) -> None:
         real(self, last_number)
         self._flushed_n = 0
 
+    def keep_all(self: segment_log.SegmentLog, *args: Any) -> Any:
+        events = self._events[:]
+        writer = next_writer(self, *args)
+        self._events = events
+        return writer
+
     patch.setattr(segment_log.SegmentLog, "load", load)
+    patch.setattr(segment_log.SegmentLog, "_next_writer", keep_all)
 
 
 @pytest.mark.parametrize("mutant", [flushes_late, adds_twice], ids=lambda each: each.__name__)

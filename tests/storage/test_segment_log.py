@@ -76,6 +76,40 @@ def test_what_is_there_is_not_added_again(tmp_path: Path) -> None:
     assert list(log.payloads()) == payloads(1, 36)
 
 
+def test_a_segment_that_could_not_be_read_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events, which the journals may have too, are not added to it again."""
+    filled(tmp_path, 33)
+    log = SegmentLog(tmp_path)
+    with monkeypatch.context() as faulty:
+        faulty.setattr(log.files, "opened", unreadable)
+        log.load(33)
+    for last_n in (33, 36):
+        log.add(records(21, last_n))
+        assert log.try_flush()
+        assert everything(log) == everything(opened(tmp_path)) == events(1, last_n)
+    assert list(log.payloads()) == payloads(1, 36)
+
+
+def test_a_segment_that_cannot_be_read_once_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next flush does not add its events again."""
+    log = filled(tmp_path, 33)
+    log.add(records(34, 36))
+    with monkeypatch.context() as faulty:
+        faulty.setattr(log.files, "add", unreadable)
+        assert not log.try_flush()
+    log.add(records(37, 38))
+    assert log.try_flush()
+    assert everything(log) == everything(opened(tmp_path)) == events(1, 38)
+
+
+def unreadable(*_: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
 def test_events_that_come_meanwhile(tmp_path: Path) -> None:
     """A flush ends although events keep coming: those have time until the next one."""
     log = opened(tmp_path)
