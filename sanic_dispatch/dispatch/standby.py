@@ -150,7 +150,8 @@ class Standby:
                 await self._dispatcher.load()
                 await self._show(await asyncio.to_thread(self._dispatcher.snapshot))
                 await self._dispatcher.start()
-            except DispatchError as error:
-                _log.warning("ownership.not_taken", reason=str(error))
+            except Exception as error:  # whatever it is: an owner that does not serve helps nobody
+                is_mistake = not isinstance(error, DispatchError)
+                _log.warning("ownership.not_taken", reason=str(error), exc_info=is_mistake)
                 await self._release(None)
                 await asyncio.sleep(LOAD_RETRY_S)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 import ujson
@@ -440,6 +441,27 @@ async def test_a_topic_that_was_taken_over_is_kept_for_a_while(
         await eventually(is_asked)
         assert ownership.said == ([("announced", heir)] if keep_s == 0.0 else [])
         await standing_by.stop()
+
+
+@pytest.mark.parametrize("error", [StorageFailed("silent"), RuntimeError("no new thread")])
+async def test_a_topic_that_could_not_be_taken_over_is_free_again(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever went wrong: another process may have it, and this one tries again."""
+    monkeypatch.setattr(standby, "LOAD_RETRY_S", 0.0)
+    async with shared_world() as (world, ownership):
+        await world.dispatcher.stand_by()
+        with monkeypatch.context() as patch:
+            failing = AsyncMock(side_effect=error)
+            patch.setattr(world.store, "load", failing)
+            last = Standby(
+                world.dispatcher, cast(Ownership, ownership), Turn("", None), ignore, print
+            )
+            last.start()
+            ownership.is_granted.set()
+            await eventually(lambda: is_equal(ownership.said[:1], [("released", None)]))
+        await eventually(lambda: is_equal(world.dispatcher.is_open, other=True))
+        await last.stop()
 
 
 async def test_nobody_to_hand_over_to() -> None:
