@@ -423,16 +423,16 @@ class Batches:
     def _keep(self, entry: _QueuedCommand) -> None:
         """Have a command applied again after COMMIT_RETRY_S, or before the next one that comes.
 
-        One that would change nothing is dropped: while the disk is full, connections come and go,
-        and workers repeat their reports.
+        One that would change nothing is dropped: while nothing can be stored, connections come and
+        go, and workers repeat their reports.
         """
-        if self._is_moot(entry.command):
+        if self._is_moot(entry.command, self._kept):
             return
         self._kept.append(entry)
         if self._retry is None:
             self._retry = self._clock.call_later(COMMIT_RETRY_S, self._apply_kept)
 
-    def _is_moot(self, command: c.Command) -> bool:
+    def _is_moot(self, command: c.Command, kept: Sequence[_QueuedCommand]) -> bool:
         """Whether a command would change nothing that the commands kept before it do not.
 
         So it is for a connection that never registered, and for a refused report on a job that is
@@ -447,10 +447,10 @@ class Batches:
         is_of_none = not (instance and tables.jobs.of_instance(instance))
         if is_of_none and tables.jobs.get(job_id) is None:
             return True
-        kept = (_unwrapped(each.command) for each in self._kept)
+        before = (_unwrapped(each.command) for each in kept)
         return any(
             isinstance(each, c.NoteRefusedReport) and (each.job_id, each.proof.instance) == about
-            for each in kept
+            for each in before
         )
 
     def _apply_kept(self) -> None:
@@ -473,7 +473,10 @@ class Batches:
         self._inbox[:0] = gathered.entries
 
     def _refuse_late(self, pending: _Pending) -> None:
-        """Fail requests that have waited for COMMIT_WAIT_S; drop their commands if not applied."""
+        """Fail requests that have waited for COMMIT_WAIT_S; drop their commands if not applied.
+
+        What has happened outside is kept, but as in ``_keep`` only what would change something.
+        """
         self._block()
         late_s = self._clock.monotonic_s() - COMMIT_WAIT_S
         for entry in pending.entries:
@@ -481,9 +484,10 @@ class Batches:
                 entry.refuse(StorageFailed(f"the storage does not answer: {_fate_of(entry)}"))
         inbox, self._inbox = self._inbox, []
         for entry in inbox:
-            if entry.reply is not None and entry.since_s <= late_s:
+            is_late = entry.since_s <= late_s
+            if is_late and entry.reply is not None:
                 entry.refuse(StorageFailed("the storage does not answer: nothing was stored"))
-            else:
+            elif not (is_late and self._is_moot(entry.command, self._inbox)):
                 self._inbox.append(entry)
 
     # ---- a store that is edited from outside

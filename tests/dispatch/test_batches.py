@@ -19,8 +19,15 @@ from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.dispatch.batches import GATHER_S, Batches, Promised, without_promises
-from sanic_dispatch.errors import LostOwnership, ShuttingDown, StorageFailed
+from sanic_dispatch.dispatch.batches import (
+    COMMIT_RETRY_S,
+    COMMIT_WAIT_S,
+    GATHER_S,
+    Batches,
+    Promised,
+    without_promises,
+)
+from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, ShuttingDown, StorageFailed
 from sanic_dispatch.observability.durations import CommitStats
 from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.store import Batch, Edit, EditedMeanwhile, Store
@@ -311,6 +318,44 @@ async def test_what_workers_repeat_while_the_disk_is_full_is_kept_once() -> None
     await batches.execute(c.Submit("y", b"1"))
     noted = [each.reason for each in published if each.kind is EventKind.JOB_REPORT_REFUSED]
     assert noted == ["full 0"]
+
+
+async def test_what_workers_repeat_while_an_outcome_is_unknown_is_kept_once() -> None:
+    """Else the memory would fill with it for as long as the storage does not answer."""
+    is_silent, clock = False, FakeClock()
+
+    def answer() -> None:
+        if is_silent:
+            raise OutcomeUnknown("no answer")
+
+    batches, published = await opened_batches(CommittingStore(answer), clock=clock)
+    robot = worker("c1", "i1")
+    await batches.execute(c.Submit("x", b"1"))
+    await batches.execute(c.Register(robot))
+    batches.report(c.AnswerWritten("x", 1))
+    tablet = Worker("ws:tablet", to_rfc3339(START_S), session="s")
+    await batches.execute(c.RegisterConnected(tablet, "connection"))
+    is_silent = True
+    late = [batches.execute(c.Submit("y", b"1"))]
+    await settle()
+    batches.report(c.Leave("connection"))
+    for number in range(100):
+        for job_id in ("x", f"unknown{number}"):
+            proof = Proof(key=robot.key)
+            batches.report(c.NoteRefusedReport(job_id, proof, f"late {number}", f"r{number}"))
+        poller = Worker("poll:shell", to_rfc3339(START_S))
+        late.append(batches.execute(c.RegisterConnected(poller, f"connection{number}")))
+        batches.report(c.Leave(f"connection{number}"))
+    await clock.advance(COMMIT_WAIT_S + COMMIT_RETRY_S)
+    assert len(batches._inbox) == 2
+    is_silent = False
+    await clock.advance(COMMIT_RETRY_S)
+    assert {type(error) for error in await asyncio.gather(*late, return_exceptions=True)} == {
+        StorageFailed
+    }
+    noted = [each.reason for each in published if each.kind is EventKind.JOB_REPORT_REFUSED]
+    assert noted == ["late 0"]
+    assert batches._machine.tables.workers.at_connection == {}
 
 
 async def test_a_connection_that_broke_while_the_disk_was_full_is_gone() -> None:
