@@ -140,12 +140,16 @@ class SegmentLog(EventLog):
         continue after it, and after those before the last epoch, also if their segment is gone.
         """
         self._load()
+        try:
+            self._epochs = read_epochs(self.files.folder)
+        except OSError as error:  # as if they were damaged
+            _log_damage(self.files.folder / EPOCHS_NAME, error)
+            self._epochs = []
         self._last_n = max(self._flushed_n, last_number, number_before(self._epochs))
 
     def _load(self) -> None:
-        """Look for segments and epochs, and discard the events in memory. Raises OSError."""
+        """Look for segments, and discard the events in memory. Raises OSError."""
         last_n = self._find_segments()
-        self._epochs = read_epochs(self.files.folder / EPOCHS_NAME)
         with self._lock:
             self._events, self._later = [], []
             self._flushed_n = last_n
@@ -629,22 +633,37 @@ def _read_events(batch: BatchRead) -> list[Recorded]:
         return []
 
 
-def read_epochs(path: Path) -> list[Epoch]:
-    """Read the epochs; none if the file is missing or damaged: then no cursor is good."""
-    return [Epoch(str(n), int(first), float(at)) for n, first, at in _read_sealed(path) or ()]
+def read_epochs(folder: Path) -> list[Epoch]:
+    """Read the epochs; none if the file is missing or damaged: then no cursor is good.
+
+    Raises OSError.
+    """
+    written = _read_sealed(folder / EPOCHS_NAME) or ()
+    return [Epoch(str(name), int(first_n), float(at_s)) for name, first_n, at_s in written]
 
 
 def _read_dropped(path: Path) -> int:
-    """Read the number of the last event that was dropped; 0 if the file is missing or damaged."""
-    return int(_read_sealed(path) or 0)
+    """Read the number of the last event that was dropped; 0 if that cannot be read."""
+    try:
+        return int(_read_sealed(path) or 0)
+    except OSError as error:
+        _log_damage(path, error)
+        return 0
 
 
 def _read_sealed(path: Path) -> Any:
-    """Return the value in a file; None if it is missing, or damaged, which is logged."""
+    """Return the value in a file; None if it is missing, or damaged, which is logged.
+
+    Raises OSError.
+    """
     try:
         return unseal_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        _log.warning("history.damaged", file=str(path), byte=0, reason=str(error))
+    except ValueError as error:
+        _log_damage(path, error)
         return None
+
+
+def _log_damage(path: Path, error: Exception) -> None:
+    _log.warning("history.damaged", file=str(path), byte=0, reason=str(error))

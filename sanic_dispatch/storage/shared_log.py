@@ -23,7 +23,6 @@ from sanic_dispatch.storage.event_log import MAX_EPOCHS, Epoch, Rest, no_rest, n
 from sanic_dispatch.storage.event_record import Recorded
 from sanic_dispatch.storage.segment_format import is_folder
 from sanic_dispatch.storage.segment_log import (
-    EPOCHS_NAME,
     FLUSH_EVENTS,
     EventRow,
     SegmentLog,
@@ -55,15 +54,16 @@ class SharedLog(SegmentLog):
             rows[-1].last_n if rows else 0, number_before(epochs)
         )  # not those in the folder: see _is_foreign
         self._load()
+        written = read_epochs(self.files.folder)
         self._last_n = max(self._flushed_n, last_n)
-        self._is_foreign = self._is_of_others(self._epochs, epochs)
+        self._is_foreign = self._is_of_others(written, epochs)
         if self._is_foreign:
             _log.warning("history.foreign", folder=str(self.files.folder))
             self.files.forget()
             self.snapshots.forget()
             self._flushed_n, self._last_n = 0, last_n
         elif epochs:
-            self._remove_lost(_last_common_n(self._epochs, epochs, last_n))
+            self._remove_lost(_last_common_n(written, epochs, last_n))
         self._epochs = list(epochs)
         self.add_rows(rows, jobs)
 
@@ -131,7 +131,7 @@ class SharedLog(SegmentLog):
 
     def _look_again(self) -> None:
         """Find what another process has written, and say in the folder which history this is."""
-        written = read_epochs(self.files.folder / EPOCHS_NAME)
+        written = read_epochs(self.files.folder)
         flushed_n = self._find_segments()
         if self._is_foreign or self._is_of_others(written, self._epochs):
             self.files.forget()

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.core.tables import Table
-from sanic_dispatch.errors import LostOwnership
+from sanic_dispatch.errors import LostOwnership, StorageFailed
 from sanic_dispatch.storage import redis, segment_writer, shared_log
 from sanic_dispatch.storage.event_log import Epoch, Question, Retention, is_good
 from sanic_dispatch.storage.event_record import (
@@ -28,6 +28,7 @@ from sanic_dispatch.storage.event_record import (
 )
 from sanic_dispatch.storage.redis import RedisStore
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
+from sanic_dispatch.storage.segment_log import EPOCHS_NAME
 from sanic_dispatch.storage.shared_log import LOCK_NAME, SharedLog
 from tests.storage.events import records
 from tests.storage.samples import Topic, done, held, job, worker
@@ -301,6 +302,27 @@ async def test_a_folder_with_another_history(start: Start, client: Redis, prefix
     assert store._segments.flushed_n == 0
     assert kept(store) == happened(later)
     assert list(SharedLogReader(store).scan()) == happened(topic)[:4]
+
+
+async def test_a_folder_whose_epochs_cannot_be_read(start: Start, tmp_path: Path) -> None:
+    """It may have this history: to pass it over would leave forgotten data there."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, *range(1, 8))
+    await store.close()
+    epochs = tmp_path / "here" / FOLDER / EPOCHS_NAME
+    written = epochs.read_bytes()
+    epochs.unlink()
+    epochs.symlink_to(epochs)
+    store = start()
+    with pytest.raises(StorageFailed, match="the history cannot be read"):
+        await store.load()
+    await store.close()
+    epochs.unlink()
+    epochs.write_bytes(written)
+    store = start()
+    await began(store, topic, "b")
+    assert kept(store) == happened(topic)
 
 
 class SharedLogReader(SharedLog):
