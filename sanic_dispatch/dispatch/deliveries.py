@@ -21,6 +21,9 @@ from sanic_dispatch.storage.store import Store
 CONFIRM_AGAIN_S = 0.1
 """How long to wait before the store is asked again whether this process may deliver."""
 
+CALL_FAILED = "this service could not make the call"
+"""The reason of a doubt after a mistake of ours, which is in the log."""
+
 _log = structlog.get_logger("sanic_dispatch")
 
 
@@ -103,10 +106,11 @@ class Deliveries:
 
     async def _call(self, effect: e.Effect) -> None:
         try:
-            self._tell(await self._outcome(effect))
-        except Exception:
+            outcome = await self._outcome(effect)
+        except Exception:  # a mistake of ours must not hold a job for ever
             _log.exception("call.failed", effect=type(effect).__name__)
-            raise
+            outcome = _unclear(effect)
+        self._tell(outcome)
 
     def _outcome(self, effect: e.Effect) -> Coroutine[Any, Any, c.Command]:
         match effect:
@@ -239,3 +243,20 @@ class Deliveries:
             return word
         there = await self._callbacks.instance_uuid(url)
         return state_of_ours(word, worker.key.instance, there)
+
+
+def _unclear(effect: e.Effect) -> c.Command:
+    """Return the outcome of a call of which nothing is known."""
+    match effect:
+        case e.PutJob():
+            return c.DeliveryInDoubt(effect.job.id, effect.job.attempt, CALL_FAILED, effect.request)
+        case e.PutExpired():
+            return c.ExpiryTold(effect.look, False, effect.request)
+        case e.ProbeWorker():
+            return c.WorkerProbed(effect.look, None, None, effect.request)
+        case e.ProbeStale():
+            return c.StaleProbed(effect.callback_url, None, effect.request)
+        case e.ProbeHold():
+            return c.HoldProbed(effect.look, effect.is_timed, ProbeResult(), effect.request)
+        case _:
+            raise TypeError(f"{effect!r} is no call")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
+import pytest
+
+from sanic_dispatch.callbacks.outcome import Outcome
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.dispatch.deliveries import Deliveries
+from sanic_dispatch.dispatch.deliveries import CALL_FAILED, Deliveries
 from sanic_dispatch.observability.durations import DeliveryStats
 from sanic_dispatch.storage.memory import InMemoryStore
 from tests.support.clock import START_S, FakeClock, settle
@@ -51,6 +55,46 @@ def probed_delivery() -> e.PutJob:
     assert isinstance(put, e.PutJob)
     assert put.is_probed
     return put
+
+
+class NoDescriptors(FakeNetwork):
+    """A network for which the process has no descriptors left, not even to load a module."""
+
+    async def deliver(self, *_: object) -> Outcome:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def is_pending(self, callback_url: str, if_silent: bool | None = None) -> bool | None:
+        raise ImportError(callback_url)
+
+
+@pytest.mark.parametrize(
+    ("effect", "outcome"),
+    [
+        (probed_delivery(), c.DeliveryInDoubt("a", 1, CALL_FAILED)),
+        (
+            probed_delivery()._replace(is_probed=False),
+            c.DeliveryInDoubt("a", 1, CALL_FAILED),
+        ),
+        (e.ProbeStale("http://w/", "r"), c.StaleProbed("http://w/", None, "r")),
+    ],
+    ids=["a probed PUT", "a PUT", "a probe"],
+)
+async def test_a_call_that_fails_by_mistake_has_an_outcome(
+    effect: e.Effect, outcome: c.Command
+) -> None:
+    """Nothing is known then, and what follows from that goes on: no job is held for ever."""
+    outcomes = list[c.Command]()
+    deliveries = Deliveries(
+        NoDescriptors(),
+        InMemoryStore(),
+        FakeClock(),
+        DeliveryStats(),
+        lambda _: True,
+        outcomes.append,
+    )
+    deliveries.begin(effect)
+    await settle()
+    assert outcomes == [outcome]
 
 
 async def test_a_probe_that_outlasts_the_owners_lease_delays_the_delivery() -> None:
