@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+import structlog
+
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.callbacks.http_client import NOT_SENT, Broken, NotSent, Timeouts, not_allowed
 from sanic_dispatch.callbacks.resolver import GuardedResolver, Lookup, system_lookup
@@ -24,6 +26,8 @@ MAX_RETRY_AFTER_S = 24 * 3600.0
 
 GONE = (404, 410)
 """The statuses that say that there is nothing at a URL any more."""
+
+_log = structlog.get_logger("sanic_dispatch.outbox")
 
 
 class Posted(NamedTuple):
@@ -67,6 +71,9 @@ class MessageClient:
         except (NotSent, Broken) as error:
             return Posted(str(error))
         except ValueError:
+            return Posted(NOT_SENT)
+        except Exception:  # a mistake of ours must not keep the messages after this one
+            _log.exception("call.failed", call="post")
             return Posted(NOT_SENT)
         if 200 <= status < 300:
             return Posted()

@@ -9,7 +9,7 @@ from email.utils import formatdate
 import pytest
 
 from sanic_dispatch.callbacks.guard import Guard
-from sanic_dispatch.callbacks.http_client import Timeouts
+from sanic_dispatch.callbacks.http_client import NOT_SENT, Timeouts
 from sanic_dispatch.callbacks.resolver import Lookup, system_lookup
 from sanic_dispatch.errors import CallbackForbidden
 from sanic_dispatch.outbox.message_client import MAX_RETRY_AFTER_S, MessageClient, Posted
@@ -55,6 +55,19 @@ async def test_only_2xx_is_a_delivery(answer: bytes, posted: Posted) -> None:
         receiver.answer = answer
         assert await posted_to(receiver) == posted
         assert [each.path for each in receiver.received] == ["/hook"]
+
+
+async def test_a_message_that_cannot_be_sent_by_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without descriptors, when its module cannot be loaded: it is tried again, like others."""
+    client = client_of("127.0.0.0/8")
+
+    def cannot_be_loaded() -> None:
+        raise ImportError("No module named 'aiohttp'")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "_client", cannot_be_loaded)
+        assert await client.post("http://127.0.0.1:1/hook", *MESSAGE) == Posted(NOT_SENT)
+    await client.close()
 
 
 async def test_retry_after_a_date() -> None:
