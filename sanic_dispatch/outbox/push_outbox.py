@@ -382,7 +382,10 @@ class PushOutbox:
             if job is not None and kind is not None:
                 phone.pending, phone.ticket = kind, job.ticket
                 self._note(phone, kind, await self._post(phone, job, kind, secret))
-        except DispatchError:  # the store does not answer, or another process serves the topic
+        except Exception as error:
+            # Expected: the store does not answer, or another process serves the topic.
+            if not isinstance(error, DispatchError):
+                _log.exception("call.failed", call="push")
             await self._clock.sleep(AGAIN_S)
             phone.is_due = True
         finally:

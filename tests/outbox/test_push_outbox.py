@@ -24,7 +24,7 @@ from sanic_dispatch.errors import (
 )
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.outbox import push_outbox, sender
-from sanic_dispatch.outbox.message_client import TIMEOUTS
+from sanic_dispatch.outbox.message_client import TIMEOUTS, Posted
 from sanic_dispatch.outbox.push_client import PushClient
 from sanic_dispatch.outbox.push_entry import read_subscription
 from sanic_dispatch.outbox.push_outbox import LOOK_S, SLICE, PushOutbox
@@ -548,6 +548,26 @@ async def test_a_store_that_fails(cafe: Cafe, monkeypatch: pytest.MonkeyPatch) -
     await cafe.until(lambda: asked > 0)
     is_failing = False
     await cafe.serve(1)
+    await cafe.world.clock.advance(2)
+    assert kinds(await cafe.told(phone, 1)) == ["ready"]
+
+
+async def test_a_module_that_cannot_be_loaded(cafe: Cafe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without descriptors: the phone is told as soon as it can be."""
+    job = await cafe.order()
+    phone = await cafe.subscribe(job)
+    await cafe.idle()
+    posts = 0
+
+    async def post(*_: object) -> Posted:
+        nonlocal posts
+        posts += 1
+        raise ImportError("No module named 'cryptography'")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cafe.outbox, "_post", post)
+        await cafe.serve(1)
+        await cafe.until(lambda: posts > 0)
     await cafe.world.clock.advance(2)
     assert kinds(await cafe.told(phone, 1)) == ["ready"]
 
