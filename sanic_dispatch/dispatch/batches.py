@@ -368,6 +368,11 @@ class Batches:
         except OutcomeUnknown as error:
             _log.warning("commit.unknown", reason=str(error))
             return False
+        except (StorageError, EditedMeanwhile):
+            raise
+        except Exception as error:  # such as MemoryError: before the write, or after it
+            _log.warning("commit.unknown", reason=repr(error), exc_info=True)
+            return False
         return True
 
     def _release(self, pending: _Pending) -> None:

@@ -295,6 +295,28 @@ async def test_a_look_up_after_a_failed_commit_pairs_nothing() -> None:
     assert EventKind.JOB_ASSIGNED in [event.kind for event in published]
 
 
+async def test_a_commit_that_fails_by_mistake_is_repeated() -> None:
+    """It is unknown what became of it; nobody sees its changes before they are durable."""
+    is_exhausted, clock = True, FakeClock()
+
+    def allocate() -> None:
+        if is_exhausted:
+            raise MemoryError
+
+    batches, published = await opened_batches(store := CommittingStore(), clock=clock)
+    store._before = allocate
+    placed = batches.execute(c.Submit("x", b"1"))
+    await settle()
+    looking = batches.execute(c.LookUp("x"))
+    await settle()
+    assert (placed.done(), looking.done()) == (False, False)
+    is_exhausted = False
+    await clock.advance(COMMIT_RETRY_S)
+    assert (placed.done(), looking.done()) == (True, True)
+    assert "x" in store.ids
+    assert [each.kind for each in published] == [EventKind.JOB_SUBMITTED]
+
+
 async def test_what_workers_repeat_while_the_disk_is_full_is_kept_once() -> None:
     """Else each request would take longer the longer the disk is full; the first report counts."""
     batches, published = await opened_batches(store := FullDisk(), on_effect=store.note)
