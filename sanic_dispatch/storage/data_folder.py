@@ -57,14 +57,14 @@ class DataFolder:
 def make_topic_folder(folder: Path) -> None:
     """Create the folder of a named topic, unless it exists, in the service's data folder.
 
-    Raises DataFolderUnusable, also if that is missing.
+    It is synced in any case: a killed process may have created it. Raises DataFolderUnusable, also
+    if the data folder is missing.
     """
     refuse_missing_folder(folder.parent.parent)
     try:
         for made in (folder.parent, folder):
-            if not made.is_dir():
-                made.mkdir(mode=0o700)
-                fsync_folder(made.parent)
+            made.mkdir(mode=0o700, exist_ok=True)
+            fsync_folder(made.parent)
     except OSError as error:
         raise DataFolderUnusable(folder, f"cannot be created: {error.strerror}") from error
 

@@ -75,6 +75,21 @@ def test_only_new_files_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     DataFolder(tmp_path).claim()
 
 
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "left by a killed start"])
+def test_a_topics_folder_is_synced(
+    is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is durable before anything in it is acknowledged."""
+    folder = tmp_path / "topics" / "roof"
+    if is_there:
+        folder.mkdir(parents=True)
+    synced: list[Path] = []
+    monkeypatch.setattr("sanic_dispatch.storage.data_folder.fsync_folder", synced.append)
+    make_topic_folder(folder)
+    assert synced == [tmp_path, tmp_path / "topics"]
+    assert folder.is_dir()
+
+
 async def test_two_dispatchers(tmp_path: Path) -> None:
     """The second one is refused; once the first has ended it can start."""
     settings = Settings(data_dir=tmp_path)
