@@ -287,7 +287,10 @@ class Rewinder:
         """Return a monitor that goes on from the last good snapshot, or else the first event."""
         snapshots, stamp = self._log.snapshots, self._stamp()
         for ref in reversed(self._refs_before(last)):
-            content = snapshots.get(ref) or self._recent.get(ref)
+            try:
+                content = snapshots.get(ref) or self._recent.get(ref)
+            except OSError:
+                continue
             if content is None or not self._is_of_this_log(ref):
                 self._remove(ref)
                 continue

@@ -62,8 +62,8 @@ class Snapshots(ABC):
                 self._refs.add(ref)
 
     def get(self, ref: SnapshotRef) -> bytes | None:
-        """Return a snapshot; None if it is gone or damaged."""
-        with suppress(OSError, KeyError, zlib.error):
+        """Return a snapshot; None if it is gone or damaged. Raises OSError if it cannot be read."""
+        with suppress(FileNotFoundError, KeyError, zlib.error):
             packed = self._read(ref)
             if packed is not None:
                 return zlib.decompress(packed)
@@ -91,17 +91,23 @@ class Snapshots(ABC):
             self.remove(ref)
 
     def erase(self, jobs: Collection[JobRef]) -> None:
-        """Remove the snapshots that have one of these jobs. Raises OSError.
+        """Remove the snapshots that have one of these jobs, or cannot be read. Raises OSError.
 
         The log has to be without their data by then: folds that began before the last of these
         snapshots was gone, and may have gone on from one, are not kept.
         """
         with self._lock:
             for ref in self.refs():
-                content = self.get(ref)
-                if content is not None and has_any(content, jobs):
+                if self._may_have_any(ref, jobs):
                     self.remove(ref)
             self._erased += jobs
+
+    def _may_have_any(self, ref: SnapshotRef, jobs: Collection[JobRef]) -> bool:
+        try:
+            content = self.get(ref)
+        except OSError:
+            return True
+        return content is not None and has_any(content, jobs)
 
     @property
     def erased(self) -> int:

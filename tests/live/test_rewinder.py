@@ -130,6 +130,32 @@ async def test_after_a_start(tmp_path: Path) -> None:
     assert history.log.snapshots.refs() == kept
 
 
+async def test_snapshots_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A passing fault of the disk removes none, and the moments are shown all the same.
+
+    Not every one could be made again: events before the first may be gone.
+    """
+    history = History(segments(tmp_path))
+    history.goes_on(1000, 10)
+    assert isinstance(history.log, SegmentLog)
+    history.log.flush()
+    await history.check(history.rewinder())
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "history").glob("*.snapshot")}
+    refs = history.log.snapshots.refs()
+
+    def unreadable(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(Path, "read_bytes", unreadable)
+        await history.rewinder().look(max(history.shown))
+    assert kept
+    assert history.log.snapshots.refs() == refs
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
 async def test_a_player_goes_on(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking at later and later moments folds each event once."""
     history = History(log)

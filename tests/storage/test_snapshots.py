@@ -54,6 +54,29 @@ def test_of_events_that_are_gone(snapshots: Snapshots) -> None:
     assert snapshots.refs() == [B, C]
 
 
+def test_one_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passing fault of the disk removes none: the first may be of events that are gone.
+
+    What is forgotten may be in it: then it is removed.
+    """
+    snapshots = SnapshotFiles(tmp_path)
+    put_three(snapshots)
+    with monkeypatch.context() as faulty:
+        faulty.setattr(Path, "read_bytes", unreadable)
+        with pytest.raises(OSError, match="Input/output error"):
+            snapshots.get(A)
+    assert snapshots.get(A) == b"content of 5"
+    with monkeypatch.context() as faulty:
+        faulty.setattr(Path, "read_bytes", unreadable)
+        snapshots.erase([JobRef(1, "4711")])
+    assert snapshots.refs() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def unreadable(_: Path) -> bytes:
+    raise OSError(5, "Input/output error")
+
+
 def test_erasing(snapshots: Snapshots) -> None:
     """One with an erased job is removed, and none is kept whose making had begun before."""
     put_three(snapshots)
