@@ -30,6 +30,9 @@ ENDS_WITHIN_S = 60.0
 RESTART_S = 0.2
 """How long to wait before a process is started again."""
 
+START_RETRY_S = 1.0
+"""How long to wait before a process is tried again that could not be started."""
+
 END_S = 5.0
 """How much longer than its grace a process may take to stop."""
 
@@ -132,17 +135,38 @@ class _Parent:
     def start_due(self) -> ServerProcess | None:
         """Fork the processes that are due; return in each of them, and None in the parent."""
         for number in [number for number, at_s in self._due_s.items() if at_s <= monotonic()]:
-            del self._due_s[number]
-            lifeline, our_lifeline = os.pipe()
-            our_ready, ready = os.pipe()
+            try:
+                forked = self._start(number)
+            except OSError as error:  # such as no room for a process, or for descriptors
+                if not self._children:
+                    raise
+                _log.warning("process.not_started", number=number, reason=error.strerror)
+                self._due_s[number] = monotonic() + START_RETRY_S
+            else:
+                del self._due_s[number]
+                if forked is not None:
+                    return forked
+        return None
+
+    def _start(self, number: int) -> ServerProcess | None:
+        """Fork a process; return in it, and None in the parent. Raises OSError."""
+        pipes: list[int] = []
+        try:
+            pipes += os.pipe()
+            pipes += os.pipe()
             pid = os.fork()
-            if pid == 0:
-                for mine in (our_lifeline, our_ready, *self._descriptors()):
-                    os.close(mine)
-                return ServerProcess(number, lifeline, ready)
-            os.close(lifeline)
-            os.close(ready)
-            self._children[pid] = _Child(number, our_lifeline, our_ready)
+        except OSError:
+            for descriptor in pipes:
+                os.close(descriptor)
+            raise
+        lifeline, our_lifeline, our_ready, ready = pipes
+        if pid == 0:
+            for mine in (our_lifeline, our_ready, *self._descriptors()):
+                os.close(mine)
+            return ServerProcess(number, lifeline, ready)
+        os.close(lifeline)
+        os.close(ready)
+        self._children[pid] = _Child(number, our_lifeline, our_ready)
         return None
 
     def wait(self, woken: int) -> None:

@@ -188,6 +188,46 @@ if process is not None:
 """
 
 
+NO_ROOM_TO_FORK = """
+import os
+from sanic_dispatch.server.processes import fork_processes
+
+real, forks = os.fork, 0
+
+def fork():
+    global forks
+    forks += 1
+    if forks == 3:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return real()
+
+os.fork = fork
+process = fork_processes(2, 60.0)
+if process is not None:
+    process.report_ready()
+    os.write(1, b"%d\\n" % process.number)
+    if forks == 2:
+        os._exit(9)
+    os.read(process.lifeline, 1)
+"""
+
+
+async def test_one_that_cannot_be_started_again_at_once() -> None:
+    """It is tried again, and the others go on meanwhile."""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", NO_ROOM_TO_FORK, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout
+    started: list[int] = []
+    while len(started) < 3:
+        line = await asyncio.wait_for(parent.stdout.readline(), 10)
+        assert line, "the parent has ended"
+        started += [int(line)] if line.strip().isdigit() else []  # else it is a line of the log
+    assert started == [1, 2, 2]
+    parent.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(parent.wait(), 10) == 0
+
+
 async def test_the_children_of_others() -> None:
     """Process 1 of a container gets them when their parents end: they are collected."""
     parent = await asyncio.create_subprocess_exec(
