@@ -40,7 +40,7 @@ COUNT, TIMES = 40, 5
 comes between, such as CachedJsonFile's writing of its files after a second of quiet."""
 
 WARM_UP = 64
-LONGEST_S = 300.0
+LONGEST_S = 900.0
 """How long one side may take at most; 20 s are usual."""
 
 SETTLE_S, IDLE_S = 1.5, 1.0
