@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -235,7 +235,7 @@ def new_context(settings: Settings) -> Context:
         followers=Followers(),
         worker_connections=WorkerConnections(settings.max_connections),
         page_headers=page_headers(settings),
-        responses=Counter({500: 0, 503: 0}),  # alerts watch these: they count from 0 on
+        responses=defaultdict(int, {500: 0, 503: 0}),  # alerts watch these: they count from 0 on
     )
     topics = {
         name: replace(

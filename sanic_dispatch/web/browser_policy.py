@@ -97,7 +97,7 @@ def install_cors(app: Sanic[Any, Any], origins: Sequence[str]) -> None:
         origin = request.headers.get("origin")
         if ANY in allowed or origin in allowed:
             named = ANY if ANY in allowed else cast(str, origin)
-            vary = ", ".join(filter(None, [response.headers.get("vary"), "Origin"]))
+            vary = ", ".join(filter(None, [response.headers.get("Vary"), "Origin"]))
             origin_headers = {"Access-Control-Allow-Origin": named, "Vary": vary}
             response.headers.update({**_CORS_HEADERS, **origin_headers})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -68,7 +68,7 @@ class Context:
     followers: Followers
     worker_connections: WorkerConnections
     page_headers: Mapping[str, str]
-    responses: Counter[int]
+    responses: defaultdict[int, int]
     """The number of answers by status, of all topics."""
     topics: Mapping[str, Context] = field(default_factory=dict)
     """The contexts of the named topics, by name."""

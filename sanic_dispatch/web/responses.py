@@ -30,11 +30,25 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 class Response(HTTPResponse):
     """An answer with a body that can be written in one piece.
 
-    Sanic formats each header separately and cleans it character by character, which costs more than
-    the rest of the answer.
+    Sanic keeps headers in a multidict, formats each separately and cleans it character by
+    character, which costs more than the rest of the answer. Here they are a plain dictionary: a
+    name has to be spelt alike wherever it is used.
     """
 
     __slots__ = ()
+
+    def __init__(
+        self,
+        body: str | bytes,
+        status: int = 200,
+        headers: Mapping[str, str] = _NOTHING,
+        content_type: str = "application/json",
+    ) -> None:
+        self.asgi, self.stream, self._cookies = False, None, None  # as Sanic begins
+        self.body = body.encode() if isinstance(body, str) else body
+        self.status = status
+        self.headers = dict(headers)  # type: ignore[assignment]
+        self.content_type = content_type
 
     def in_one_piece(self, *, keep_alive: bool, head_only: bool) -> bytes | None:
         """Return the bytes that Sanic would write; None if a header has to be cleaned.

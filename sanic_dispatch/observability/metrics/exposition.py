@@ -44,7 +44,7 @@ class Exposition(Collector):
         self,
         topics: Mapping[str, Sources],
         loop_lag: LoopLag,
-        responses: Counter[int],
+        responses: Mapping[int, int],
         worker_connections: Callable[[], Mapping[str, int]],
         members: Members | None = None,
     ) -> None:

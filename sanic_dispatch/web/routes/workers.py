@@ -151,8 +151,7 @@ async def _answer_with(request: Call, context: Context, handout: Handout) -> Non
         await asyncio.sleep(0)  # a connection that was reset right after the request is noticed
         if request.transport.is_closing():
             raise RequestCancelled
-        answer = Response(job.to_wire(), headers=headers, content_type="application/json")
-        response = await request.respond(answer)
+        response = await request.respond(Response(job.to_wire(), headers=headers))
         began = True
         await response.send(end_stream=True)
         if request.transport.is_closing():
