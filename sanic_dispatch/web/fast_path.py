@@ -77,12 +77,14 @@ class FastRequest:
     """A request on the fast path: a ``Call`` with its body."""
 
     __slots__ = (
-        "_answer", "_body", "_protocol", "app", "headers", "keep_alive", "path", "query_string",
-        "request_max_size",
+        "_answer", "_protocol", "app", "body", "headers", "keep_alive", "path", "query_string",
     )  # fmt: skip
 
     name = None
     """Read by Sanic's error handler, for handlers of single routes; there are none."""
+
+    stream = None
+    """Nothing is left to be read."""
 
     _answer: BaseHTTPResponse
 
@@ -90,13 +92,12 @@ class FastRequest:
         self, protocol: FastPathProtocol, headers: Header, path: str, query: str, body: bytes
     ) -> None:
         self._protocol = protocol
-        self._body = body
         self.app = protocol.app
+        self.body = body
         self.headers = headers
         self.path = path
         self.query_string = query
         self.keep_alive = True
-        self.request_max_size = 0  # set by the reader of the body, which is complete already
 
     @property
     def args(self) -> RequestParameters:
@@ -113,15 +114,6 @@ class FastRequest:
     @property
     def protocol(self) -> FastPathProtocol:
         return self._protocol
-
-    @property
-    def stream(self) -> FastRequest:
-        return self
-
-    async def read(self) -> bytes:
-        """Return the body, and then nothing more."""
-        body, self._body = self._body, b""
-        return body
 
     async def respond(self, response: BaseHTTPResponse) -> FastRequest:
         """Set the answer, to be written by ``send``."""

@@ -37,7 +37,7 @@ async def read_json(request: Call, settings: Settings) -> bytes:
     Raises WrongMediaType, BodyTooLarge or InvalidJson, checked in this order.
     """
     if not _says_json(request):
-        await _drain(request, settings.max_body_bytes + DRAIN_BYTES)
+        await _drain(request.stream, settings.max_body_bytes + DRAIN_BYTES)
         raise WrongMediaType
     data = await read_bytes(request, settings.max_body_bytes)
     strict_json.parse(data, settings.max_depth)
@@ -138,7 +138,15 @@ def flag_in(said: dict[str, Any], name: str) -> bool:
 
 async def read_bytes(request: Call, limit_bytes: int) -> bytes:
     """Return the body. Raises BodyTooLarge if it exceeds the limit."""
-    stream = _stream_of(request)
+    stream: Http | None = request.stream
+    if stream is not None:
+        return await _read_stream(stream, limit_bytes)
+    if len(request.body) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+    return request.body
+
+
+async def _read_stream(stream: Http, limit_bytes: int) -> bytes:
     stream.request_max_size = limit_bytes + DRAIN_BYTES
     parts, size_bytes = [], 0
     try:
@@ -146,16 +154,17 @@ async def read_bytes(request: Call, limit_bytes: int) -> bytes:
             size_bytes += len(part)
             parts.append(part)
             if size_bytes > limit_bytes:
-                await _drain(request, DRAIN_BYTES)
+                await _drain(stream, DRAIN_BYTES)
                 raise BodyTooLarge(limit_bytes)
     except PayloadTooLarge:
         raise BodyTooLarge(limit_bytes) from None
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return b"".join(parts)
 
 
-async def _drain(request: Call, most_bytes: int) -> None:
+async def _drain(stream: Http | None, most_bytes: int) -> None:
     """Read and drop up to ``most_bytes``, for DRAIN_S at most."""
-    stream = _stream_of(request)
+    if stream is None:
+        return
     stream.request_max_size = inf  # Sanic would count what was read before, too
     try:
         async with asyncio.timeout(DRAIN_S):
@@ -176,8 +185,3 @@ def _media_type(request: Call) -> str:
 def _says_json(request: Call) -> bool:
     media_type = _media_type(request)
     return media_type == "application/json" or media_type.endswith("+json")
-
-
-def _stream_of(request: Call) -> Http:
-    stream: Http = request.stream
-    return stream
