@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -226,7 +226,8 @@ class Projection:
         """
         if not self._can_promise:
             return events
-        made, lined_up, before = list(events), list[Job](), Counter[frozenset[str]]()
+        made, lined_up = list(events), list[Job]()
+        before = defaultdict[frozenset[str], int](int)
         for at, event in enumerate(events):
             job = event.job
             if event.kind is EventKind.JOB_SUBMITTED and job and job.id not in self._orders:
@@ -246,7 +247,7 @@ class Projection:
         return made
 
     def _standing_of_next(
-        self, job: Job, before: Counter[frozenset[str]]
+        self, job: Job, before: defaultdict[frozenset[str], int]
     ) -> tuple[int, Competition | None]:
         """Return how a new job stands that comes after the whole line and the jobs ``before``.
 
@@ -254,7 +255,7 @@ class Projection:
         """
         line = self.line
         if line.is_plain:
-            standing: tuple[int, Competition | None] = line.size + before.total(), None
+            standing: tuple[int, Competition | None] = line.size + sum(before.values()), None
             able = EVERY_ROBOT
         else:
             able, groups, own_groups, everyone, overlaps = self._rivalry(line.admitting(job))

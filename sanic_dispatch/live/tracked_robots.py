@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, KeysView, Mapping, Set
 from enum import StrEnum
 from typing import NamedTuple
@@ -91,8 +90,8 @@ class Robots:
         """When a robot was done, and its rule."""
         self._line = line
         self._learnt = PresentRules(line)
-        self._rules: Counter[str] = Counter()
-        self._rules_at_work: Counter[str] = Counter()
+        self._rules: dict[str, int] = {}
+        self._rules_at_work: dict[str, int] = {}
         self._at_work: frozenset[str] | None = frozenset()
         """The rules in ``_rules_at_work``; None if they may have changed."""
         self._crews: dict[frozenset[str], int] = {}
@@ -137,7 +136,7 @@ class Robots:
             return self.number_at_work
         count = self._crews.get(rules)
         if count is None:
-            count = self._crews[rules] = sum(self._rules_at_work[rule] for rule in rules)
+            count = self._crews[rules] = sum(self._rules_at_work.get(rule, 0) for rule in rules)
         return count
 
     def fold(self, kind: EventKind, worker: Worker) -> None:
@@ -275,8 +274,10 @@ class Robots:
         """Count robots with a rule, and let the line learn it."""
         counts = (self._rules, self._rules_at_work) if is_at_work else (self._rules,)
         for count in counts:
-            count[rule] += change
-            if not count[rule]:
+            left = count.get(rule, 0) + change
+            if left:
+                count[rule] = left
+            else:
                 del count[rule]
         self._at_work, self._crews = None, {}
         if rule != ANYTHING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from sanic_dispatch.core.events import Event, EventKind
@@ -29,12 +28,10 @@ class JobCounts:
     """Counts of events by kind, of jobs by final state, of hand-overs by way and outcome."""
 
     def __init__(self, bus: EventBus) -> None:
-        self.events: Counter[EventKind] = Counter(dict.fromkeys(EventKind, 0))
-        self.finished: Counter[str] = Counter(
-            dict.fromkeys((state.value for state in State if state.is_final), 0)
-        )
+        self.events = dict.fromkeys(EventKind, 0)
+        self.finished = {state.value: 0 for state in State if state.is_final}
         self.hand_overs = {
-            way: Counter(dict.fromkeys(_OUTCOMES.values(), 0)) for way in (Way.ANSWER, Way.OFFER)
+            way: dict.fromkeys(_OUTCOMES.values(), 0) for way in (Way.ANSWER, Way.OFFER)
         }
         """By way and outcome; ``DeliveryStats`` counts those by PUT."""
         self.wait_s = Histogram(WAIT_BUCKETS_S)
