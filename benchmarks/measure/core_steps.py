@@ -27,6 +27,7 @@ from sanic_dispatch.core.tables import Change, Table
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.enum_lookup import use_plain_lookup
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.views import Board, Monitor
 from sanic_dispatch.observability.log import configure, log_events
@@ -269,5 +270,6 @@ async def _do(name: str, times: int) -> None:
 
 
 if __name__ == "__main__":
+    use_plain_lookup()
     for name in STEPS:
         print(name, *(do_apart(name, int(times)) for times in sys.argv[1:]), sep="\t")  # noqa: T201

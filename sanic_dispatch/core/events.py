@@ -11,11 +11,7 @@ from sanic_dispatch.core.worker import Worker
 
 
 class EventKind(StrEnum):
-    """The kinds of events; the part before the dot is the record that changed.
-
-    Python 3.11 takes 900 instructions to look one up here: what is done for each event compares it
-    with a constant of its module.
-    """
+    """The kinds of events; the part before the dot is the record that changed."""
 
     JOB_SUBMITTED = "job.submitted"
     JOB_ASSIGNED = "job.assigned"

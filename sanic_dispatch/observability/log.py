@@ -217,13 +217,7 @@ def short_id(job_id: str) -> str:
     return job_id[:8] if len(job_id) >= 32 else job_id[: len(job_id) // 4]
 
 
-_ASSIGNED, _CANCELLED, _PROGRESSED = (
-    EventKind.JOB_ASSIGNED,
-    EventKind.JOB_CANCELLED,
-    EventKind.JOB_PROGRESSED,
-)
 _ENDED = (EventKind.JOB_DONE, EventKind.JOB_FAILED, EventKind.JOB_CANCELLED)
-_REGISTERED = EventKind.WORKER_REGISTERED
 
 
 def waiting_s_of(event: Event) -> float | None:
@@ -231,9 +225,9 @@ def waiting_s_of(event: Event) -> float | None:
     job, worker = event.job, event.worker
     if job is not None:
         kind = event.kind
-        if kind is _ASSIGNED or (kind is _CANCELLED and job.hold is None):
+        if kind is EventKind.JOB_ASSIGNED or (kind is EventKind.JOB_CANCELLED and job.hold is None):
             return _elapsed_s(from_rfc3339(job.submitted_at), event.at_s)
-    elif worker is not None and event.kind is not _REGISTERED:
+    elif worker is not None and event.kind is not EventKind.WORKER_REGISTERED:
         return _elapsed_s(worker.registered_s, event.at_s)
     return None
 
@@ -249,7 +243,7 @@ def service_s_of(event: Event) -> float | None:
 def percent_of(event: Event) -> float | None:
     """Return how far the worker is with the job, if it has just said so."""
     job = event.job
-    if job is None or job.progress is None or event.kind is not _PROGRESSED:
+    if job is None or job.progress is None or event.kind is not EventKind.JOB_PROGRESSED:
         return None
     return job.progress.percent
 
