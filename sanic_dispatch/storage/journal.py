@@ -363,13 +363,13 @@ class Journal:
             raise StorageFailed(f"the change could not be written: {error}") from error
         try:
             write_all(self._descriptor, line)
-        except OSError as error:
+        except Exception as error:  # whatever it is, also MemoryError: a part may be written
             self._truncate()
             raise StorageFailed(f"the change could not be written: {error}") from error
         if self._fsync and synced:
             try:
                 sync_data(self._descriptor)
-            except OSError as error:
+            except Exception as error:
                 self.is_broken = True
                 raise OutcomeUnknown(f"the journal could not be synced: {error}") from error
         self._before = (self.length, self._checksum)
@@ -402,6 +402,6 @@ class Journal:
             os.ftruncate(self._descriptor, self.length)
             if self._fsync:
                 os.fsync(self._descriptor)
-        except OSError as error:
+        except Exception as error:
             self.is_broken = True
             raise OutcomeUnknown(f"a failed write could not be rolled back: {error}") from error

@@ -621,13 +621,19 @@ def test_a_write_that_fails_is_cut_back(tmp_path: Path, monkeypatch: pytest.Monk
     assert loaded(tmp_path) == topic.stored()
 
 
-def test_a_short_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the disk writes a part of a line and then fails, that part is removed."""
+@pytest.mark.parametrize(
+    "fault",
+    [lambda disk: disk.fail("write", after=1), lambda disk: disk.exhaust("write")],
+    ids=["the disk fails", "no memory"],
+)
+def test_a_short_write(
+    fault: Callable[[Disk], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If only a part of a line is written, that part is removed."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     with monkeypatch.context() as patch:
-        disk = Disk(patch, tmp_path)
-        disk.fail("write", after=1)
+        fault(Disk(patch, tmp_path))
         seam = os.write
         patch.setattr(os, "write", lambda fd, data: seam(fd, data[:7]))
         with pytest.raises(StorageFailed):

@@ -45,6 +45,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.calls: list[str] = []
         self.before: Callable[[int, str, Path | None], None] = lambda number, name, path: None
+        self.after: Callable[[str], None] = lambda name: None
         self._folder = str(folder.resolve())
         for name in CALLS:
             monkeypatch.setattr(os, name, self._seam(name, getattr(os, name)))
@@ -64,6 +65,19 @@ class Disk:
                     raise OSError(code, os.strerror(code))
 
         self.before = before
+
+    def exhaust(self, wanted: str, *, after: int = 0) -> None:
+        """Have no memory left once such a call was made, after so many of them."""
+        seen = 0
+
+        def exhausted(name: str) -> None:
+            nonlocal seen
+            if name == wanted:
+                seen += 1
+                if seen == after + 1:
+                    raise MemoryError
+
+        self.after = exhausted
 
     def fill(self) -> None:
         """Have no room: calls that need some fail."""
@@ -86,6 +100,7 @@ class Disk:
     def heal(self) -> None:
         """Let every call through again."""
         self.before = lambda number, name, path: None
+        self.after = lambda name: None
 
     def _seam(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:
@@ -93,7 +108,10 @@ class Disk:
             if path is not None:
                 self.calls.append(name)
                 self.before(len(self.calls) - 1, name, path)
-            return None if "sync" in name else real(*args, **named)
+            made = None if "sync" in name else real(*args, **named)
+            if path is not None:
+                self.after(name)
+            return made
 
         return call
 
