@@ -137,7 +137,7 @@ class JsonFiles:
         try:
             for file, draft in drafts:
                 file.save(draft)
-        except OSError as error:
+        except Exception as error:  # also MemoryError: files that have the batch look like an edit
             self._roll_back()
             raise self._error_for(error) from error
         for file, draft in drafts:
@@ -249,7 +249,7 @@ class JsonFiles:
         for file in self._files:
             try:
                 file.roll_back()
-            except OSError:
+            except Exception:
                 self._outcome_is_unknown = True
         if self._journal is not None and not self._outcome_is_unknown:
             try:

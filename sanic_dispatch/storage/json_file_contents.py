@@ -71,13 +71,14 @@ class WholeFile(ABC, Generic[C]):
         """Replace the file by a draft, unless the file has that content. Raises OSError."""
         if not self.is_to_write(draft):
             return
-        pieces = self.pieces_of(draft)
+        self._saved = self.pieces_of(draft)
         try:
-            replace_file(self.path, pieces, fsync=self._fsync)
+            replace_file(self.path, self._saved, fsync=self._fsync)
         except NameNotSynced:
-            self._saved = pieces
             raise
-        self._saved = pieces
+        except OSError:  # the old file is unchanged; after any other error that is unknown
+            self._saved = None
+            raise
 
     def commit(self, draft: C) -> None:
         """Make a saved draft the committed content."""

@@ -167,25 +167,32 @@ def test_kills_find_mutants(
 
 @pytest.mark.parametrize("act", ["hand over", "register"])
 @pytest.mark.parametrize("call", ["open", "write", "writev", "fsync", "fdatasync", "rename"])
-def test_a_batch_that_fails(call: str, act: str, tmp_path: Path) -> None:
-    """A refused batch has no events, and one of unknown fate has them once it was repeated."""
+@pytest.mark.parametrize("fault", [Disk.fail, Disk.exhaust], ids=["fails", "no memory"])
+def test_a_batch_that_fails(
+    fault: Callable[..., None], call: str, act: str, tmp_path: Path
+) -> None:
+    """A refused batch has no events, and one of unknown fate has them once it was repeated.
+
+    Neither looks like an edit from outside.
+    """
     for after in range(8):
         folder = tmp_path / f"{after}"
         files, topic = lived(folder)
         before = topic.stored(), happened(topic)
         batch = topic.with_events(every_change(topic)[act]())
         with pytest.MonkeyPatch.context() as patch:
-            Disk(patch, tmp_path).fail(call, after=after)
+            fault(Disk(patch, tmp_path), call, after=after)
             try:
                 files.commit(batch)
             except StorageFailed:
                 assert (started(folder)[1], kept(files)) == before
                 assert kept(started(folder)[0]) == before[1]
-            except OutcomeUnknown:
+            except (OutcomeUnknown, MemoryError):
                 assert kept(files) == before[1]
             else:
                 assert kept(files) == happened(topic)
                 continue
+        assert files.refresh() is None
         files.commit(topic.apply(batch))
         assert kept(files) == happened(topic)
         files, stored = started(folder)
