@@ -166,10 +166,10 @@ class SqliteFile:
             raise self._error_for(error) from error
         try:
             database.execute("COMMIT")
-        except sqlite3.Error as error:
-            _roll_back(database)
+        except Exception as error:  # sqlite3 makes a MemoryError of SQLITE_NOMEM
             # an earlier attempt that is unknown may be durable, whatever became of this one
-            self._outcome_is_unknown |= error.sqlite_errorname not in NOT_WRITTEN
+            self._outcome_is_unknown |= getattr(error, "sqlite_errorname", "") not in NOT_WRITTEN
+            _roll_back(database)
             raise self._error_for(error) from error
         self._outcome_is_unknown = False
         self._deleted_n = flushed_n

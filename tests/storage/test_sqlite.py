@@ -225,6 +225,8 @@ class FailingConnection:
     def execute(self, statement: str) -> Any:
         if statement == "COMMIT" and self.times:
             self.times -= 1
+            if self._name == "SQLITE_NOMEM":
+                raise MemoryError
             error = sqlite3.OperationalError("disk I/O error")
             error.sqlite_errorname = self._name
             raise error
@@ -241,6 +243,7 @@ class FailingConnection:
         ("SQLITE_IOERR_WRITE", StorageFailed),
         ("SQLITE_IOERR_FSYNC", OutcomeUnknown),
         ("SQLITE_IOERR", OutcomeUnknown),
+        ("SQLITE_NOMEM", OutcomeUnknown),
     ],
 )
 def test_a_commit_that_fails(name: str, kind: type[Exception], folder: Path) -> None:
