@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -79,6 +80,8 @@ NOT_WRITTEN = (
 )
 """Errors of COMMIT after which the write-ahead log certainly has no complete transaction."""
 
+WITHOUT_EVENTS = ("SQLITE_ERROR", "SQLITE_NOTADB", "SQLITE_CORRUPT")
+"""What the names of errors begin with that say: no table of events is there, or it is damaged."""
 
 CACHE_KB = 500
 """SQLite's cache of pages, whose default is 2 MB. Batches are written to the ends of the B-trees,
@@ -416,12 +419,21 @@ def recover_events(folder: Path, *, fsync: bool, retention: Retention = KEEP_ALL
 
 
 def _last_event(path: Path) -> int:
-    """Return the number of the last event in a database, 0 if it has none or is not ours."""
-    if not path.is_file():
+    """Return the number of the last event in a database, 0 if it has none or is not ours.
+
+    Raises NotAQueue if it cannot be opened now: its events would be passed over for good.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return 0
+        with closing(_connect(Path(os.path.realpath(path)))) as database:
+            return database.execute("SELECT max(last_n) FROM events").fetchone()[0] or 0
+    except FileNotFoundError:
         return 0
-    with suppress(sqlite3.Error), closing(_connect(Path(os.path.realpath(path)))) as database:
-        return database.execute("SELECT max(last_n) FROM events").fetchone()[0] or 0
-    return 0
+    except (OSError, sqlite3.Error) as error:
+        if getattr(error, "sqlite_errorname", "").startswith(WITHOUT_EVENTS):
+            return 0
+        raise NotAQueue(path, f"cannot be read: {error}") from error
 
 
 def _count(database: sqlite3.Connection, table: str) -> int:

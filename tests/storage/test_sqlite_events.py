@@ -6,9 +6,11 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from shutil import copytree
 from threading import Event as ThreadEvent
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from sanic_dispatch.errors import NotAQueue, StorageFailed
 from sanic_dispatch.storage import segment_log
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
+from sanic_dispatch.storage.read_history import history_of
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.segment_index import SegmentIndex
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile, SqliteStore
@@ -208,3 +211,41 @@ def test_a_damaged_row(opened: Open, column: str, tmp_path: Path) -> None:
         database.commit()
     with pytest.raises(NotAQueue, match="table events: a row is damaged"):
         opened(tmp_path)
+
+
+def hide(path: Path, _: pytest.MonkeyPatch) -> Callable[[], object]:
+    """Let the file be impossible to look at; return what mends it."""
+    aside = path.rename(path.with_suffix(".aside"))
+    path.symlink_to(path)
+    return partial(aside.replace, path)
+
+
+def lock(path: Path, patch: pytest.MonkeyPatch) -> Callable[[], object]:
+    """Let the file be impossible to open, as without descriptors; return what mends it."""
+    real = sqlite3.connect
+
+    def connect(name: str, **named: Any) -> sqlite3.Connection:
+        return real(name.replace(DATABASE_NAME, "missing/file"), **named)
+
+    patch.setattr(sqlite3, "connect", connect)
+    return patch.undo
+
+
+@pytest.mark.parametrize("fault", [hide, lock])
+async def test_another_mode_waits_for_the_events(
+    fault: Callable[[Path, pytest.MonkeyPatch], Callable[[], object]],
+    opened: Open,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A database that cannot be opened now may have some: no other mode starts without them."""
+    file, topic = opened(tmp_path), Topic()
+    file.commit(topic.apply(topic.with_events(topic.put(job(1)))))
+    killed = copytree(tmp_path, tmp_path / "killed")
+    mend = fault(killed / DATABASE_NAME, monkeypatch)
+    with pytest.raises(NotAQueue, match="cannot be read"):
+        await load_once(both(Mode.CACHED_JSON_FILE), killed)
+    mend()
+    await load_once(both(Mode.CACHED_JSON_FILE), killed)
+    with history_of(killed) as log:
+        assert list(log.scan()) == happened(topic)
