@@ -66,8 +66,9 @@ class Eraser:
         tickets = [job.ticket for job in due]
         try:
             await self._store.erase(due.keys())
-        except StorageError as error:
-            _log.warning("data.not_erased", tickets=tickets, reason=str(error))
+        except Exception as error:  # also a mistake of ours: nothing else would try again
+            is_mistake = not isinstance(error, StorageError)
+            _log.warning("data.not_erased", tickets=tickets, reason=str(error), exc_info=is_mistake)
             await self._clock.sleep(RETRY_S)
             return
         _log.info("data.erased", tickets=tickets)
