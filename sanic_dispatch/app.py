@@ -117,6 +117,9 @@ BLUEPRINTS = (
 KEEP_ALIVE_S = 75
 """How long a connection may be idle between requests."""
 
+UPKEEP_RETRY_S = 5.0
+"""How long to wait before work in the background that has failed by mistake begins again."""
+
 
 def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     """Run until SIGTERM or SIGINT; ``prepare`` may add to the app. Raises StartError."""
@@ -337,7 +340,7 @@ async def _link(service: Context, stack: AsyncExitStack) -> None:
         shared = SharedSecret(settings)
         stack.push_async_callback(shared.close)
         identity.secret = await shared.first_read()
-        _run_until_closed(stack, shared.follow(identity))
+        _run_until_closed(stack, service.clock, partial(shared.follow, identity))
     forwarder = Forwarder(identity)
     for context in (service, *service.topics.values()):
         context.forwarder = forwarder
@@ -376,7 +379,7 @@ async def services(
         store = await stack.enter_async_context(open_store(settings))
         _open_history(context, store.history, bus, stack)
         if settings.menu:
-            _run_until_closed(stack, context.menu.refresh_regularly(clock))
+            _run_until_closed(stack, clock, partial(context.menu.refresh_regularly, clock))
         context.callbacks = CallbackClient(context.guard, timeout_s=settings.callback_timeout_s)
         stack.push_async_callback(context.callbacks.close)
         context.dispatcher = dispatcher = Dispatcher(
@@ -426,11 +429,11 @@ def _open_history(
     if not history.lasts:  # else the events come with their batch
         bus.subscribe(history.note)
     context.events = HistoryQueries(history, bus.catch_up, clock.now_s)
-    _run_until_closed(stack, maintain_regularly(history, clock))
+    _run_until_closed(stack, clock, partial(maintain_regularly, history, clock))
     context.playbacks = Playbacks(clock)
     new_projection = _projections(PastProjection, context)
     context.rewinder = Rewinder(history, bus.catch_up, clock, new_projection)
-    _run_until_closed(stack, context.rewinder.keep_up())
+    _run_until_closed(stack, clock, context.rewinder.keep_up)
 
 
 def _open_outboxes(context: Context, store: Store, bus: EventBus, stack: AsyncExitStack) -> None:
@@ -471,10 +474,23 @@ def _projection_of(hub: Hub, history: EventLog, snapshot: TopicSnapshot) -> Proj
     return hub.project(snapshot, experience_in(history))
 
 
-def _run_until_closed(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """Run something in a task that is cancelled when the stack is closed."""
-    task = asyncio.create_task(work)
-    stack.callback(task.cancel)
+def _run_until_closed(
+    stack: AsyncExitStack, clock: Clock, work: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Run something in a task that is cancelled when the stack is closed.
+
+    If it fails, which is a mistake of ours or for want of a thread, it begins again.
+    """
+
+    async def run() -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                structlog.get_logger("sanic_dispatch").exception("upkeep.failed")
+            await clock.sleep(UPKEEP_RETRY_S)
+
+    stack.callback(asyncio.create_task(run()).cancel)
 
 
 def _projections(kind: type[P], context: Context) -> Callable[[], P]:
