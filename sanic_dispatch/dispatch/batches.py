@@ -296,7 +296,7 @@ class Batches:
     async def _commit(self, pending: _Pending) -> None:
         try:
             await self._write(pending)
-        except StorageError as error:
+        except Exception as error:  # one that is none of the store's comes before the commit
             self._take_back(pending, error)
         else:
             self._release(pending)
@@ -326,7 +326,7 @@ class Batches:
         """Release a batch without changes once this process is confirmed as the owner."""
         try:
             await self._store.confirm()
-        except StorageError as error:
+        except Exception as error:  # nothing was to be stored, so this undoes nothing durable
             self._take_back(pending, error)
         except asyncio.CancelledError:
             self._give_up(pending)
@@ -402,8 +402,9 @@ class Batches:
         except Exception:
             _log.exception("promise.failed")
 
-    def _take_back(self, pending: _Pending, error: StorageError) -> None:
+    def _take_back(self, pending: _Pending, error: Exception) -> None:
         """Undo a batch that failed, and the one that gathers; keep what has happened outside."""
+        _log_mistake(error)
         later = self._take_gathered()
         self._undo([*pending.changes, *later.changes], pending.number)
         for entry in (*pending.entries, *later.entries):
@@ -515,7 +516,8 @@ class Batches:
         """
         try:
             edit = await self._store.refresh()
-        except StorageError as error:
+        except Exception as error:
+            _log_mistake(error)
             self._stats.failed()
             inbox, self._inbox = self._inbox, []
             for entry in inbox:
@@ -544,7 +546,7 @@ class Batches:
         except EditedMeanwhile:
             self._undo(pending.changes, pending.number)
             self._inbox[:0] = [each for each in pending.entries if not _is_edit(each)]
-        except StorageError as error:
+        except Exception as error:
             self._take_back(pending, error)
         else:
             self._release(pending)
@@ -588,6 +590,12 @@ def _known_by_number(command: c.Command) -> c.Command:
 def _unwrapped(command: c.Command) -> c.Command:
     """Return the command that another process has forwarded, or this one."""
     return command.command if isinstance(command, c.Forwarded) else command
+
+
+def _log_mistake(error: Exception) -> None:
+    """Log an error that is none of a store's, such as MemoryError: its requests fail with it."""
+    if not isinstance(error, StorageError):
+        _log.error("commit.failed", exc_info=error)
 
 
 def _fate_of(entry: _QueuedCommand) -> str:

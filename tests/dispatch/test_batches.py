@@ -16,6 +16,7 @@ from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import StateMachine
+from sanic_dispatch.core.tables import Change
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
@@ -315,6 +316,47 @@ async def test_a_commit_that_fails_by_mistake_is_repeated() -> None:
     assert (placed.done(), looking.done()) == (True, True)
     assert "x" in store.ids
     assert [each.kind for each in published] == [EventKind.JOB_SUBMITTED]
+
+
+@pytest.mark.parametrize("rereads", [True, False])
+async def test_a_look_at_the_store_that_fails_by_mistake(rereads: bool) -> None:
+    """Its requests fail, and do not wait for another one; what has happened outside is kept."""
+    store, clock = CommittingStore(), FakeClock()
+    batches, published = await opened_batches(store, clock=clock)
+    await batches.execute(c.Register(worker("c1")))
+    await batches.execute(c.Submit("x", b"1"))
+    store.rereads = rereads
+
+    async def no_memory() -> None:
+        raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "refresh", no_memory)
+        patch.setattr(store, "confirm", no_memory)
+        patch.setattr(store, "may_act", lambda: False)
+        looking = batches.execute(c.LookUp("x"))
+        if rereads:
+            batches.report(c.DeliveryAccepted("x", 1))
+        with pytest.raises(MemoryError):
+            await asyncio.wait_for(looking, 1)
+    await clock.advance(COMMIT_RETRY_S)
+    kinds = [each.kind for each in published]
+    assert (EventKind.JOB_DONE in kinds) is rereads
+
+
+async def test_a_batch_that_fails_by_mistake_before_its_commit() -> None:
+    """Nothing of it is stored, or seen by later ones."""
+    batches, published = await opened_batches(store := CommittingStore())
+
+    def combine(_: object) -> list[Change]:
+        raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sanic_dispatch.dispatch.batches.combined", combine)
+        with pytest.raises(MemoryError):
+            await asyncio.wait_for(batches.execute(c.Submit("x", b"1")), 1)
+    placed = await batches.execute(c.Submit("y", b"1"))
+    assert (placed.position, store.ids.count("x"), len(published)) == (1, 0, 1)
 
 
 async def test_what_workers_repeat_while_the_disk_is_full_is_kept_once() -> None:
