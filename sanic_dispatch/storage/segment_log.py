@@ -53,7 +53,12 @@ from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.sealed_json import seal_json, unseal_json
 from sanic_dispatch.storage.segment_erasure import may_have, without_payloads
 from sanic_dispatch.storage.segment_files import SegmentFiles, write_index
-from sanic_dispatch.storage.segment_format import FOLDER, decode_event_lines, segment_path
+from sanic_dispatch.storage.segment_format import (
+    FOLDER,
+    decode_event_lines,
+    is_folder,
+    segment_path,
+)
 from sanic_dispatch.storage.segment_index import SegmentIndex, index_of, index_path
 from sanic_dispatch.storage.segment_search import (
     EventRange,
@@ -122,6 +127,8 @@ class SegmentLog(EventLog):
         self._events: list[Recorded] = []
         self._later: list[BatchRead] = []
         """Batches that are not decoded yet; their events come before ``_events``."""
+        self._has_folder = False
+        """Whether the name of the segments' folder is durable."""
         self._has_unsynced_name = False
         """Whether a power cut may still bring back a replaced or removed segment."""
         self._flushed_n = 0
@@ -365,12 +372,16 @@ class SegmentLog(EventLog):
             self._has_unsynced_name = False
 
     def _make_folder(self) -> None:
-        """Make the folder of the segments, if it is missing. Raises OSError."""
+        """Make the folder of the segments, if it is missing, and sync its name. Raises OSError.
+
+        The first time it is synced in any case: a killed process may have made it.
+        """
         folder = self.files.folder
-        if not folder.is_dir():
+        if not (self._has_folder and is_folder(folder)):
             folder.mkdir(mode=0o700, exist_ok=True)
             if self._fsync:
                 fsync_folder(folder.parent)
+            self._has_folder = True
 
     @contextmanager
     def without_flush(self) -> Iterator[None]:
@@ -475,7 +486,7 @@ class SegmentLog(EventLog):
                 with suppress(FileNotFoundError):  # somebody has removed it
                     self._erase_in_segment(first_n, path, jobs, rest)
             self.snapshots.erase(jobs)
-            if self._fsync and self.files.folder.is_dir():
+            if self._fsync and is_folder(self.files.folder):
                 self._has_unsynced_name = True  # a power cut may bring a removed file back
             self._sync_names()
             self.stats.size_bytes = self.files.size_bytes

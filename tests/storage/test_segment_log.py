@@ -106,6 +106,30 @@ def test_a_segment_that_cannot_be_read_once_it_is_written(
     assert everything(log) == everything(opened(tmp_path)) == events(1, 38)
 
 
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "left by a killed process"])
+def test_the_folder_is_synced(
+    is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is durable before the journals may go, also if the first sync of it fails."""
+    if is_there:
+        (tmp_path / FOLDER).mkdir()
+    log = opened(tmp_path)
+    log.add(records(1, 3))
+    synced: list[Path] = []
+
+    def sync(folder: Path) -> None:
+        synced.append(folder)
+        if len(synced) == 1:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(segment_log, "fsync_folder", sync)
+    assert not log.try_flush()
+    for last_n in (3, 5):
+        log.add(records(last_n, last_n))
+        assert log.try_flush()
+    assert synced == [tmp_path, tmp_path]
+
+
 def unreadable(*_: object) -> None:
     raise OSError(5, "Input/output error")
 
