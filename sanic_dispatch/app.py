@@ -261,6 +261,7 @@ def _quota(settings: Settings, clock: Clock) -> Quota | None:
 def _run_services(app: Sanic[Any, Context]) -> None:
     opened = AsyncExitStack()
     contexts = (app.ctx, *app.ctx.topics.values())
+    started: list[Context] = []
     members: Members | None = None
 
     async def start(_: Sanic[Any, Context]) -> None:
@@ -271,6 +272,7 @@ def _run_services(app: Sanic[Any, Context]) -> None:
         for context in contexts:
             with log.in_topic(context.settings.topic):
                 await opened.enter_async_context(services(context, members, data_dirs))
+            started.append(context)
         await opened.enter_async_context(_metrics(app.ctx, members))
 
     async def check_address(_: Sanic[Any, Context]) -> None:
@@ -286,9 +288,9 @@ def _run_services(app: Sanic[Any, Context]) -> None:
             async with asyncio.timeout(CLOSE_GRACE_S):
                 await app.ctx.worker_connections.gone()
         async with asyncio.TaskGroup() as group:
-            for context in contexts:
+            for context in started:
                 group.create_task(_stop_taking(context))
-        for context in contexts:
+        for context in started:
             context.hub.stop()
             context.playbacks.stop()
         with suppress(TimeoutError):

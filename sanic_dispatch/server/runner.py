@@ -56,9 +56,9 @@ async def serving(
         asyncio_server_kwargs={"start_serving": False},
     )
     await server.startup()
-    await server.before_start()
     also = None
     try:
+        await server.before_start()  # a topic that cannot be opened ends those before it, too
         if private is not None:
             also = await _serve_too(app, private, server.connections)
         await server.start_serving()

@@ -14,7 +14,7 @@ import pytest
 from yarl import URL
 
 from sanic_dispatch.config.settings import LogFormat, Mode
-from sanic_dispatch.errors import DataFolderInUse
+from sanic_dispatch.errors import DataFolderInUse, NotAQueue
 from sanic_dispatch.observability.log import configure
 from tests.observability.metrics.scraping import Scrape
 from tests.support.server import eventually, running_service
@@ -247,6 +247,20 @@ async def test_two_topics_in_one_folder(tmp_path):
     with pytest.raises(DataFolderInUse):
         async with running_service(**values):
             """It does not start."""
+
+
+async def test_a_topic_that_cannot_be_opened(tmp_path):
+    """Those that were opened before it are closed as at a stop: whole files, without a journal."""
+    damaged = tmp_path / "topics" / "roof" / "jobs.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("[")
+    values = {"mode": Mode.CACHED_JSON_FILE, "data_dir": tmp_path}
+    with pytest.raises(NotAQueue):
+        async with running_service(**values, topics={"roof": {}}):
+            pass
+    assert json.loads((tmp_path / "dispatch.json").read_text())["version"] == 1
+    async with running_service(**values) as service:
+        assert await waiting(service, "", service.app.ctx.settings.operator_tokens[0]) == []
 
 
 async def test_workers_without_an_address_are_of_their_topic(house):
