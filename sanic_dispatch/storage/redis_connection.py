@@ -265,10 +265,14 @@ class _RedisProtocol(asyncio.Protocol):
         packed: bytes = hiredis.pack_command(tuple(arguments))  # type: ignore[arg-type]  # wrong stub
         until_s = monotonic() + TIMEOUT_S + extra_s + len(packed) // BYTES_PER_S
         answer: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.append((answer, until_s))
         if self._watch is None:
             self._watch = self._loop.call_later(TIMEOUT_S, self._check_timeouts)
-        self._transport.write(packed)
+        try:
+            self._transport.write(packed)
+        except Exception as error:  # such as MemoryError: a part of it may be on its way
+            self.abort("it could not be written to")
+            raise OutcomeUnknown(f"Redis gave no answer: {self._reason}") from error
+        self._waiting.append((answer, until_s))
         return await answer
 
     def abort(self, reason: str) -> None:

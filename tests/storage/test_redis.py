@@ -601,6 +601,28 @@ async def test_a_network_that_swallows_everything(opened: Open, server: RedisSer
         assert (await store.load()).jobs == [job(1)]
 
 
+async def test_a_command_that_cannot_be_written(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other command gets its answer, or is answered with the one before."""
+    client = opened()._client
+    await client.call("PING")
+
+    class NoMemory(asyncio.Transport):
+        def write(self, data: Any) -> None:
+            raise MemoryError
+
+    before = client._connection
+    assert before
+    with monkeypatch.context() as patch:
+        patch.setattr(NoMemory, "abort", before._transport.abort)
+        patch.setattr(before, "_transport", NoMemory())
+        with pytest.raises((OutcomeUnknown, MemoryError)):
+            await client.call("ECHO", "first")
+    answers = await asyncio.gather(*(client.call("ECHO", str(n)) for n in range(3)))
+    assert answers == [b"0", b"1", b"2"]
+
+
 async def test_a_password_that_is_changed(guarded: RedisServer) -> None:
     """Batches are refused at once, and accepted as soon as Redis knows the password again."""
     store = RedisStore(guarded.url.replace("//", "//:canary@"), "bar", Table, ADA)
