@@ -92,14 +92,20 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return what is in a folder; nothing without the folder. Raises OSError.
+
+    ``Path.glob`` finds nothing in a folder that cannot be listed.
+    """
+    return list(folder.iterdir()) if is_folder(folder) else []
+
+
 def segments_in(folder: Path) -> dict[int, Path]:
     """Return a folder's segments by their first event, in order; none without the folder.
 
     Raises OSError.
     """
-    if not is_folder(folder):
-        return {}
-    found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    found = ((_NAME.fullmatch(path.name), path) for path in files_in(folder))
     return dict(sorted((int(match[1]), path) for match, path in found if match))
 
 

@@ -56,6 +56,7 @@ from sanic_dispatch.storage.segment_files import SegmentFiles, write_index
 from sanic_dispatch.storage.segment_format import (
     FOLDER,
     decode_event_lines,
+    files_in,
     is_folder,
     segment_path,
 )
@@ -480,8 +481,9 @@ class SegmentLog(EventLog):
         """
         self._erase_in_memory(jobs)
         with self._writing:
-            for path in self.files.folder.glob(".segment-*.new"):
-                path.unlink()
+            for path in files_in(self.files.folder):
+                if path.match(".segment-*.new"):
+                    path.unlink()
             for first_n, path in self.files.paths():
                 with suppress(FileNotFoundError):  # somebody has removed it
                     self._erase_in_segment(first_n, path, jobs, rest)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.storage.atomic_file import replace_file
+from sanic_dispatch.storage.segment_format import files_in
 
 SNAPSHOT_SUFFIX = ".snapshot"
 
@@ -163,16 +164,16 @@ class SnapshotFiles(Snapshots):
         self._folder = folder
 
     def find(self) -> None:
-        paths = self._folder.iterdir() if self._folder.is_dir() else ()
-        names = (_NAME.fullmatch(path.name) for path in paths)
+        names = (_NAME.fullmatch(path.name) for path in files_in(self._folder))
         found = {SnapshotRef(int(name[1]), int(name[2])) for name in names if name}
         with self._lock:
             self._refs = found
 
     def erase(self, jobs: Collection[JobRef]) -> None:
         with self._lock:  # nobody writes one
-            for path in self._folder.glob(".past-*.new"):  # a kill has broken it off
-                path.unlink(missing_ok=True)
+            for path in files_in(self._folder):
+                if path.match(".past-*.new"):  # a kill has broken it off
+                    path.unlink(missing_ok=True)
             super().erase(jobs)
 
     def _path(self, ref: SnapshotRef) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.storage import segment_log, segment_writer
 from sanic_dispatch.storage.event_log import Hole, Question, Retention
 from sanic_dispatch.storage.event_record import encode_event
@@ -128,6 +129,27 @@ def test_the_folder_is_synced(
         log.add(records(last_n, last_n))
         assert log.try_flush()
     assert synced == [tmp_path, tmp_path]
+
+
+@pytest.mark.parametrize("name", [".segment-000000000000001.gz.new", ".past-1.snapshot.new"])
+def test_erasing_in_a_folder_that_cannot_be_listed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not over before what a killed process left there is removed: it may have the data."""
+    log = filled(tmp_path, 5)
+    left = tmp_path / FOLDER / name
+    left.write_bytes(b"secret")
+    with monkeypatch.context() as faulty:
+        faulty.setattr(os, "scandir", not_allowed)
+        faulty.setattr(os, "listdir", not_allowed)
+        with pytest.raises(PermissionError):
+            log.erase([JobRef(1, "4711")])
+    log.erase([JobRef(1, "4711")])
+    assert not left.exists()
+
+
+def not_allowed(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
 
 
 def unreadable(*_: object) -> None:
