@@ -114,11 +114,13 @@ class BackgroundFlush:
             self._flush = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
+        is_done = False
         try:
-            if not await self._thread.run(self._log.try_flush, Pace().rest, self._keep):
-                self._retry_at_s = asyncio.get_running_loop().time() + RETRY_S
+            is_done = await self._thread.run(self._log.try_flush, Pace().rest, self._keep)
         finally:
             self._flush = None
+            if not is_done:  # for whatever reason: each batch looks whether it is due
+                self._retry_at_s = asyncio.get_running_loop().time() + RETRY_S
 
     async def begin_epoch(self, name: str, at_s: float) -> None:
         """Begin an epoch. Raises StorageFailed."""

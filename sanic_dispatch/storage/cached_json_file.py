@@ -195,8 +195,9 @@ class CachedJsonFileStore(Store):
     async def _try_checkpoint(self) -> None:
         try:
             await self.checkpoint()
-        except StorageFailed as error:
-            _log.warning("storage.checkpoint_failed", reason=str(error))
+        except Exception as error:  # also a mistake of ours: the journals have everything
+            is_mistake = not isinstance(error, StorageFailed)
+            _log.warning("storage.checkpoint_failed", reason=str(error), exc_info=is_mistake)
             self._retry_at_s = asyncio.get_running_loop().time() + RETRY_S
             if self._timer is None and not self._is_closed:
                 self._set_timer(RETRY_S)

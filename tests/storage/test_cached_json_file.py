@@ -901,6 +901,56 @@ async def test_a_checkpoint_that_fails_is_tried_again(
     assert loaded(tmp_path) == topic.stored()
 
 
+async def test_a_checkpoint_that_fails_by_mistake_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as without memory: nothing has to be committed for that."""
+    monkeypatch.setattr("sanic_dispatch.storage.cached_json_file.RETRY_S", 0.01)
+    store, topic = CachedJsonFileStore(tmp_path, fsync=False, quiet_s=0.01), Topic()
+    ends, real, times = ends_of(store), store._files.write_checkpoint, 0
+
+    def write_checkpoint(*args: Any) -> None:
+        nonlocal times
+        times += 1
+        if times < 3:
+            raise MemoryError
+        real(*args)
+
+    monkeypatch.setattr(store._files, "write_checkpoint", write_checkpoint)
+    await store.load()
+    await store.commit(topic.apply(one_of_each(topic)))
+    async with asyncio.timeout(5.0):
+        for _ in range(3):
+            await ends.get()
+    assert (tmp_path / "jobs.json").exists()
+    await store.close()
+    assert loaded(tmp_path) == topic.stored()
+
+
+async def test_events_that_cannot_be_moved_by_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are tried again after a while, and not by each batch."""
+    monkeypatch.setattr("sanic_dispatch.storage.segment_log.FLUSH_EVENTS", 1)
+    store, topic, times = CachedJsonFileStore(tmp_path, fsync=False, quiet_s=1000.0), Topic(), 0
+
+    def try_flush(*_: object) -> bool:
+        nonlocal times
+        times += 1
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.history, "try_flush", try_flush)
+        await store.load()
+        for number in range(5):
+            batch = topic.with_events(topic.put(job(number + 1)))
+            await store.commit(topic.apply(batch))
+            await store._flushes.finish()
+        assert times == 1
+    await store.close()
+    assert loaded(tmp_path) == topic.stored()
+
+
 async def test_a_checkpoint_without_a_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
