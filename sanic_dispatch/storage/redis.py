@@ -257,6 +257,7 @@ class RedisStore(Store):
         parts = [*self._history_parts(events, old_n), *self._encode(batch)]
         current = f"{token} {batch.number}"
         if current == self._last:
+            self._segments.add(events)  # which may have failed, as without memory
             return
         is_repeat = self._in_doubt == current
         assert is_repeat or not self._in_doubt, "a batch of unknown outcome has to be repeated"

@@ -130,6 +130,26 @@ async def test_many_events(start: Start, client: Redis, prefix: str, tmp_path: P
     assert [each.ticket for each in store.history.payloads()] == list(range(1, 20))
 
 
+async def test_a_batch_whose_events_could_not_be_taken_in(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are, when it is repeated: it is unknown to the caller whether Redis has it."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    batch = topic.apply(topic.with_events(topic.put(job(1))))
+
+    def no_memory(_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.history, "add", no_memory)
+        with pytest.raises(MemoryError):
+            await store.commit(batch)
+    await store.commit(batch)
+    await commit(store, topic, 2)
+    assert kept(store) == happened(topic)
+
+
 async def test_recent_events_are_there_on_another_machine(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
