@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any
@@ -118,6 +119,14 @@ async def _read_form(request: Call) -> dict[str, str]:
     except ValueError as error:
         raise InvalidRequest("the form cannot be read") from error
     return dict(fields)
+
+
+def check_members(values: Iterable[str], known: Sequence[str]) -> None:
+    """Raise InvalidRequest, which names it, if an object has a member that is not known."""
+    for name in values:
+        if name not in known:
+            others = f", only {', '.join(known)}" if known else ""
+            raise InvalidRequest(f"there is no member {name!r:.100}{others}")
 
 
 def text_in(values: dict[str, Any], name: str) -> str:

@@ -20,7 +20,7 @@ from sanic_dispatch.core.rules import as_argument, member_of, members_of, normal
 from sanic_dispatch.core.worker import WEBSOCKET, Worker
 from sanic_dispatch.dispatch.connections import Message
 from sanic_dispatch.errors import BodyTooLarge, InvalidMatch, InvalidRequest
-from sanic_dispatch.web.request_body import text_in
+from sanic_dispatch.web.request_body import check_members, text_in
 
 MAX_MESSAGE_BYTES = 64 * 1024
 """The largest message of a worker that is read."""
@@ -28,8 +28,20 @@ MAX_MESSAGE_BYTES = 64 * 1024
 MAX_NAME_CHARS = 100
 """The longest name of a connected worker."""
 
-NAMES = ("register", "withdraw", "accept", "progress", "done", "fail")
-"""The messages of a worker."""
+_JOB = ("job", "receipt")
+
+MEMBERS = {
+    "register": ("worker", "label", "match", "not"),
+    "withdraw": (),
+    "accept": _JOB,
+    "progress": (*_JOB, "percent", "text"),
+    "done": (*_JOB, "result", "next"),
+    "fail": (*_JOB, "reason", "retry", "cancelled", "next"),
+}
+"""The messages of a worker, and what each may have.
+
+Any other member is refused: a worker whose ``match`` is misspelt would take every job.
+"""
 
 _PAIRS = json.JSONDecoder(object_pairs_hook=list)
 """Made once: that takes four times as long as to read a message."""
@@ -54,12 +66,13 @@ def read(data: bytes, max_depth: int) -> WorkerMessage:
         raise BodyTooLarge(MAX_MESSAGE_BYTES)
     message = strict_json.parse(data, max_depth)
     names = set(message) - {"ref"} if isinstance(message, dict) else set()
-    if len(names) != 1 or not names <= {*NAMES} or _has_twins(data):
-        raise InvalidRequest(f"send an object with exactly one of {', '.join(NAMES)}")
+    if len(names) != 1 or not names <= {*MEMBERS} or _has_twins(data):
+        raise InvalidRequest(f"send an object with exactly one of {', '.join(MEMBERS)}")
     (name,) = names
     fields = message[name]
     if not isinstance(fields, dict):
         raise InvalidRequest(f"{name} is an object")
+    check_members(fields, MEMBERS[name])
     return WorkerMessage(name, fields)
 
 

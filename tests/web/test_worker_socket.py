@@ -16,6 +16,7 @@ from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import OwnerUnreachable, UnknownWorker
 from sanic_dispatch.live.work_messages_schema import SAID
 from sanic_dispatch.web import calls, worker_connections, worker_socket
+from sanic_dispatch.web.worker_messages import MEMBERS
 from sanic_dispatch.web.worker_socket import MAX_FAULTS, MAX_FRAME_BYTES, MAX_UNANSWERED
 from tests.support.http_requests import ask
 from tests.support.server import Service, eventually, running_service
@@ -277,13 +278,13 @@ async def test_a_wrong_receipt_and_a_job_that_is_over(service: Service) -> None:
         report = await worker.accepted()
         wrong = report | {"receipt": "0" * 32}
         for name in ("accept", "progress", "done", "fail"):
-            problem = await worker.error(**{name: wrong | {"percent": 1}})
+            problem = await worker.error(**{name: wrong})
             assert (problem["Error"], problem["state"]) == ("NotTheHolder", "assigned")
         assert (await worker.error(done={"job": "x", "receipt": "y"}))["Error"] == "UnknownJob"
         assert (await worker.error(progress=report | {"percent": 101}))["status"] == 400
         await worker.ok(done=report)
         for name in ("accept", "progress", "fail"):
-            problem = await worker.error(**{name: report | {"percent": 1}})
+            problem = await worker.error(**{name: report})
             assert (problem["Error"], problem["state"]) == ("WrongState", "done")
 
 
@@ -371,7 +372,10 @@ async def test_a_second_connection_replaces_the_first(service: Service) -> None:
 async def test_cancelling_what_is_being_made(service: Service) -> None:
     """The worker is told, and in each answer; done means served, cancelled means cancelled."""
     async with tablet(service) as worker:
-        for ending, state in (("fail", "cancelled"), ("done", "done")):
+        for ending, more, state in (
+            ("fail", {"cancelled": True}, "cancelled"),
+            ("done", {}, "done"),
+        ):
             job_id = await submit(service)
             await worker.ok(register=TABLET)
             report = await worker.accepted()
@@ -381,7 +385,7 @@ async def test_cancelling_what_is_being_made(service: Service) -> None:
             assert (await worker.ok(progress=report | {"percent": 1}))["cancel"] is True
             job = await service.job(job_id)
             assert (job["state"], job["cancelling"]) == ("assigned", True)
-            ended = await worker.ok(**{ending: report | {"cancelled": True}})
+            ended = await worker.ok(**{ending: report | more})
             assert ended["state"] == state == await state_of(service, job_id)
 
 
@@ -429,6 +433,42 @@ async def test_what_cannot_be_read(service: Service, message: str, error: str) -
             await worker.websocket.send(message)
         assert await worker.closed() == 4400
         assert worker.websocket.close_reason == f"{MAX_FAULTS} invalid messages in a row"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (
+            {"register": TABLET | {"mtach": {"drink": ["gin"]}}},
+            "there is no member 'mtach', only worker, label, match, not",
+        ),
+        ({"withdraw": {"reason": ""}}, "there is no member 'reason'"),
+        ({"accept": {"percent": 1}}, "there is no member 'percent', only job, receipt"),
+        ({"progress": {"pct": 1}}, "there is no member 'pct', only job, receipt, percent, text"),
+        (
+            {"done": {"resutl": 1}},
+            "there is no member 'resutl', only job, receipt, result, next",
+        ),
+        (
+            {"fail": {"rety": True}},
+            "there is no member 'rety', only job, receipt, reason, retry, cancelled, next",
+        ),
+    ],
+)
+async def test_a_misspelt_member_is_refused(
+    service: Service, message: dict[str, Any], reason: str
+) -> None:
+    """The error names it, and nothing happens: no worker waits that would take every job."""
+    async with tablet(service) as worker:
+        problem = await worker.error(**message)
+        assert (problem["Error"], problem["detail"]) == ("InvalidRequest", reason)
+        assert await waiting(service) == []
+
+
+def test_the_members_of_messages_are_those_of_their_schemas() -> None:
+    """What is read is what /asyncapi.json says."""
+    said = {name: tuple(SAID[name]["properties"][name]["properties"]) for name in SAID}
+    assert said == MEMBERS
 
 
 async def test_what_is_refused_can_be_read(service: Service) -> None:
