@@ -321,11 +321,9 @@ OWN: dict[str, Schema] = {
         }
     ),
     "workers": an_object({"workers": {"type": "array", "items": ref("listed_worker")}}),
-    "reason": an_object({}, {"reason": LINE}) | {"additionalProperties": True},
-    "callback": an_object({"callback": CALLBACK}, {"reason": LINE})
-    | {"additionalProperties": True},
-    "priority": an_object({"priority": PRIORITY}, {"reason": LINE})
-    | {"additionalProperties": True},
+    "reason": an_object({}, {"reason": LINE}),
+    "callback": an_object({"callback": CALLBACK}, {"reason": LINE}),
+    "priority": an_object({"priority": PRIORITY}, {"reason": LINE}),
     "failure": an_object(
         {}, {"reason": LINE, "retry": {"type": "boolean"}, "cancelled": {"type": "boolean"}}
     )

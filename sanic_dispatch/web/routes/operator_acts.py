@@ -39,7 +39,7 @@ from sanic_dispatch.web.openapi.schemas import (
     ref,
 )
 from sanic_dispatch.web.priority import priority_in
-from sanic_dispatch.web.request_body import read_object, text_in
+from sanic_dispatch.web.request_body import check_members, read_object, text_in
 from sanic_dispatch.web.responses import NOSNIFF, json_answer
 from sanic_dispatch.web.routes.jobs import job_answer
 
@@ -131,7 +131,7 @@ async def act_on_job(request: Request, job_id: str, act: JobAct) -> HTTPResponse
 
 async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
     """Act on the worker whose callback is in the body."""
-    who, why, body = await _words(request)
+    who, why, body = await _words(request, "callback")
     callback = body.get("callback")
     if not isinstance(callback, str):
         raise InvalidRequest("callback is the worker's callback")
@@ -193,7 +193,7 @@ for name, (worker_act, text) in WORKER_ACTS.items():
 )
 async def set_priority(request: Request, job_id: str) -> HTTPResponse:
     """Give a waiting job another priority, and return the job."""
-    who, why, body = await _words(request)
+    who, why, body = await _words(request, "priority")
     await ask(context_of(request), Operator.set_priority, job_id, priority_in(body), why, who)
     return await job_answer(request, job_id)
 
@@ -218,10 +218,14 @@ async def forget(request: Request, job_id: str) -> HTTPResponse:
     return empty(headers=NOSNIFF)
 
 
-async def _words(request: Request) -> tuple[str, str, dict[str, Any]]:
-    """Return who acts, why, and the body. Raises Unauthorized and InvalidRequest."""
+async def _words(request: Request, *members: str) -> tuple[str, str, dict[str, Any]]:
+    """Return who acts, why, and the body, which has ``reason`` and these members at most.
+
+    Raises Unauthorized and InvalidRequest.
+    """
     auth.check(request, auth.OPERATOR)
     body = await read_object(request)
+    check_members(body, (*members, "reason"))
     return _who(request), text_in(body, "reason"), body
 
 

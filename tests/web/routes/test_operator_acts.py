@@ -101,6 +101,25 @@ async def test_what_cannot_be_logged_is_400(
     assert not service.app.ctx.dispatcher.is_paused
 
 
+@pytest.mark.parametrize(
+    ("path", "said", "known"),
+    [
+        ("pause", {"reson": "no ice"}, "reason"),
+        ("jobs/x/cancel", {"reson": "he left"}, "reason"),
+        ("jobs/x/priority", {"priority": 0, "reson": "spilt"}, "priority, reason"),
+        ("workers/aside", {"callback": CALLBACK, "reson": "burnt"}, "callback, reason"),
+    ],
+)
+async def test_a_misspelt_member_is_400(
+    service: Service, path: str, said: dict[str, Any], known: str
+) -> None:
+    """It is named, and nothing is done: an act without its reason could not be explained later."""
+    answer = await act(service, path, **said)
+    assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")
+    assert answer.body["detail"] == f"there is no member 'reson', only {known}"
+    assert log_of(service) == []
+
+
 async def test_no_body_is_needed(service: Service) -> None:
     """Without a body there is no reason, only the name."""
     assert (await ask(service, "POST", "operator/pause", TOKEN)).status == 200
