@@ -108,7 +108,10 @@ class NotAQueue(StartError):
     """A file cannot be read as a queue; it is left untouched."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}; the file was left as it is")
+        super().__init__(
+            f"{path}: {reason}; the file was left as it is (sanic-dispatch check says more, and "
+            "serve --repair sets damaged entries of queues and journals aside)"
+        )
         self.path = path
         self.reason = reason
 

@@ -115,6 +115,16 @@ async def test_no_array(mode: Mode, tmp_path: Path, name: str, case: tuple[bytes
     assert reason in await refused(mode, tmp_path, name, content) or JOB[:-1] in case[0]
 
 
+async def test_the_refusal_says_what_to_do(mode: Mode, tmp_path: Path) -> None:
+    """It names the two commands of the runbook, in the same line."""
+    text = await refused(mode, tmp_path, "jobs.json", b"{}")
+    assert text.endswith(
+        "; the file was left as it is (sanic-dispatch check says more, and serve --repair sets "
+        "damaged entries of queues and journals aside)"
+    )
+    assert "\n" not in text
+
+
 @pytest.mark.parametrize("case", BAD_JOBS.values(), ids=BAD_JOBS)
 async def test_no_job(mode: Mode, tmp_path: Path, case: tuple[bytes, str]) -> None:
     """An entry that is not a job is refused, with its number and first byte."""
