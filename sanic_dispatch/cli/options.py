@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import click
 
 from sanic_dispatch.cli.config_file import config_option, topics_of, webhooks_of
+from sanic_dispatch.cli.env_option import PREFIX, EnvOption
 from sanic_dispatch.cli.setting_option import SettingOption
 from sanic_dispatch.cli.topic_option import chosen_topic
 from sanic_dispatch.config.settings import MODE_SETTING, SETTINGS, Mode, Settings
+from sanic_dispatch.config.topic_names import nearest
 from sanic_dispatch.errors import SettingsError
+from sanic_dispatch.observability import log
 
 HOW_TO_SET = """\b
 Every option can be given as an environment variable instead: SANIC_DISPATCH_
@@ -44,6 +48,35 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
     settings = Settings.of(**flags, topics=topics_of(context), webhooks=webhooks_of(context))
     _check_allow_lists(settings)
     return settings
+
+
+def warn_of_variables(settings: Settings) -> None:
+    """Log a warning for each variable that is named like a setting, and belongs to no command.
+
+    It is no error: other software may set one, as Kubernetes does for a service of this name.
+    """
+    known = {*_variables_of(click.get_current_context().find_root().command)}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if not unknown:
+        return
+    import structlog  # after the log, which keeps it from loading rich
+
+    log.configure(settings.log_format, settings.log_level)
+    names = sorted(name.removeprefix(PREFIX).lower() for name in known)
+    for name in unknown:
+        close = nearest(name.removeprefix(PREFIX), names)
+        hint = f"did you mean {PREFIX}{close.upper()}?" if close else "see serve --help"
+        structlog.get_logger().warning("variable.unknown", variable=name, hint=hint)
+
+
+def _variables_of(command: click.Command) -> Iterator[str]:
+    """Yield the variables of a command's options, and of those of its own commands."""
+    for option in command.params:
+        if isinstance(option, EnvOption):
+            yield str(option.envvar)
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from _variables_of(each)
 
 
 def settings_of_topic(flags: Mapping[str, Any]) -> Settings:

@@ -7,7 +7,12 @@ from typing import Any
 import click
 
 from sanic_dispatch.cli.env_option import SectionedCommand
-from sanic_dispatch.cli.options import HOW_TO_SET, all_setting_options, settings_of
+from sanic_dispatch.cli.options import (
+    HOW_TO_SET,
+    all_setting_options,
+    settings_of,
+    warn_of_variables,
+)
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.garbage_collection import no_collection
 
@@ -39,6 +44,7 @@ def serve(**flags: Any) -> None:
       2  a setting is wrong, or two contradict each other
     """
     settings = settings_of(flags)
+    warn_of_variables(settings)
     with no_collection():
         from sanic_dispatch.app import serve
 
@@ -61,6 +67,7 @@ def demo(**flags: Any) -> None:
           the same on another port
     """
     settings = settings_of(flags)
+    warn_of_variables(settings)
     from sanic_dispatch.cli.demo import run
 
     run(settings)

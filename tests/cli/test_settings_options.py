@@ -14,6 +14,7 @@ import pytest
 from sanic_dispatch import __version__
 from sanic_dispatch.config.settings import DEFAULTS, SETTINGS, Mode, OnDoubt, Settings
 from sanic_dispatch.errors import PortUnavailable, StartError
+from sanic_dispatch.observability import log
 from tests.support.command_line import PROGRAM, options_of, run
 from tests.support.settings_table import PAGE, with_tables
 
@@ -277,6 +278,48 @@ def test_a_wrong_value_in_a_variable(called, variable, value, line):
     assert done.stderr.endswith(f" (in {name})\n")
     assert done.stderr.count("\n") == 1
     assert not called
+
+
+@pytest.fixture
+def restored_log():
+    """The log of the other tests, after one in which a command has set it up."""
+    yield
+    log.configure()
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_misspelt_variable_is_warned_of(called, restored_log, command):
+    """One line of the log, with the nearest name and without the value; the service starts."""
+    done = run(
+        command,
+        SANIC_DISPATCH_PRT="8080",
+        SANIC_DISPATCH_OPERATER_TOKEN="a-secret-token",
+        SANIC_DISPATCH_XYZZY_XYZZY="1",
+        SANIC_DISPATCH_LOG_FORMAT="json",
+    )
+    assert done.exit_code == 0
+    assert called
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["level"], line["event"]) for line in lines] == [
+        ("warning", "variable.unknown")
+    ] * 3
+    assert {line["variable"]: line["hint"] for line in lines} == {
+        "SANIC_DISPATCH_PRT": "did you mean SANIC_DISPATCH_PORT?",
+        "SANIC_DISPATCH_OPERATER_TOKEN": "did you mean SANIC_DISPATCH_OPERATOR_TOKEN?",
+        "SANIC_DISPATCH_XYZZY_XYZZY": "see serve --help",
+    }
+    assert "a-secret-token" not in done.stderr
+
+
+def test_variables_of_other_commands_are_known(called):
+    """Those of clients, and that of a shell's completion, are no settings of a server."""
+    done = run(
+        "serve",
+        SANIC_DISPATCH_URL="http://localhost:2567/",
+        SANIC_DISPATCH_TOKEN="a-token",
+        _SANIC_DISPATCH_COMPLETE="",
+    )
+    assert (done.exit_code, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
