@@ -22,6 +22,8 @@ YEAR_S = 365 * 24 * HOUR_S
 
 UNITS_S = {"seconds": 1.0, "hours": HOUR_S, "days": 24 * HOUR_S}
 
+_ON, _OFF = ("on", "1", "true", "yes"), (OFF, "0", "false", "no")
+
 _DECLARATION = "setting"
 
 T = TypeVar("T")
@@ -87,16 +89,17 @@ class Choice(SettingKind):
 
 
 class Switch(SettingKind):
-    """``on`` or ``off``."""
+    """``on`` or ``off``, or another word for it that click takes in the variable of a flag."""
 
     metavar = "on|off"
     allowed = "on or off"
     words = ("on", OFF)
 
     def parse(self, text: str) -> bool:
-        if text.lower() not in self.words:
+        word = text.lower()
+        if word not in _ON and word not in _OFF:
             raise ValueError(f"{text!r} is none of {', '.join(self.words)}")
-        return text.lower() == "on"
+        return word in _ON
 
     def written(self, value: bool) -> bool:
         return value

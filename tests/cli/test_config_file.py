@@ -149,7 +149,7 @@ def test_the_order_of_precedence(called, file):
         (ROOF + "topic = 'cellar'", "topic roof: topic is the same for all topics"),
         (ROOF + "tittle = 'x'", "topic roof: there is no setting 'tittle'; did you mean 'title'?"),
         (ROOF + "[topics.roof.menu]", "topic roof: menu must be a text or a number"),
-        (ROOF + "listed = 'no'", "topic roof: listed: 'no' is none of on, off"),
+        (ROOF + "listed = 'maybe'", "topic roof: listed: 'maybe' is none of on, off"),
         (ROOF + "max-jobs = 0", "topic roof: --max-jobs must be from 1 to 100000000, not 0"),
         (ROOF + 'title = "a\\nb"', "topic roof: --title must be one line of up to 60 characters"),
         (ROOF + "worker-token = 'short'", "topic roof: --worker-token"),

@@ -197,6 +197,14 @@ def test_environment(called):
     assert (settings.lease_s, settings.keep_done_s) == (None, 48 * 3600)
 
 
+@pytest.mark.parametrize("word", ["on", "ON", "1", "true", "yes", "off", "0", "False", "no"])
+def test_a_switch_and_a_flag_take_the_same_words_in_a_variable(called, word):
+    """So nobody has to know which of the two a setting is."""
+    run("serve", SANIC_DISPATCH_FSYNC=word, SANIC_DISPATCH_REPAIR=word)
+    is_on = word.lower() in ("on", "1", "true", "yes")
+    assert (called["app"].fsync, called["app"].repair) == (is_on, is_on)
+
+
 def test_settings_with_several_values(called, tmp_path):
     """The option is repeated; a variable is separated by blanks, files as in PATH."""
     for name in ("one", "two"):

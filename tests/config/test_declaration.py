@@ -54,7 +54,7 @@ def test_values(kind: SettingKind, text: str, value: object, written: object) ->
     ("kind", "text", "reason"),
     [
         (Choice(Size), "huge", "'huge' is none of Small, Large"),
-        (Switch(), "yes", "'yes' is none of on, off"),
+        (Switch(), "maybe", "'maybe' is none of on, off"),
         (Integer(1, 9), "1.5", "'1.5' is not a whole number"),
         (Integer(1, 9), "off", "'off' is not a whole number"),
         (Duration(0, 9, "hours"), "soon", "'soon' is not a number of hours"),
