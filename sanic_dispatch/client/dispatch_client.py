@@ -15,6 +15,7 @@ from yarl import URL
 from sanic_dispatch.client.answers import (
     BadAddress,
     JobStatus,
+    ServiceError,
     Submitted,
     Unreachable,
     error_of,
@@ -91,13 +92,16 @@ class DispatchClient:
         With an idempotency key a submission without an answer can safely be repeated. The service
         ignores the priority, 0 to 7, unless the token may choose one. ``wait_s`` is how much longer
         than other answers this one may take; the service has --submit-wait for that.
+
+        Raises ServiceError if the service refuses the job; 400, before anything is sent, for what
+        JSON does not have.
         """
         headers = {"Content-Type": "application/json"}
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
         if priority is not None:
             headers["Job-Priority"] = str(priority)
-        body = data if isinstance(data, bytes) else _to_json(data)
+        body = data if isinstance(data, bytes) else to_json(data)
         async with self._request(
             "POST", "submit-job", data=body, headers=headers, timeout=self._timeout_after(wait_s)
         ) as answer:
@@ -170,7 +174,7 @@ class DispatchClient:
 
     async def complete(self, job_id: str, receipt: str, result: Any = None) -> None:
         """Report that a job is done, without a result if that is None; a repeat changes nothing."""
-        body = b"" if result is None else _to_json(result)
+        body = b"" if result is None else to_json(result)
         await self._report(job_id, "complete", receipt, body)
 
     async def fail(self, job_id: str, receipt: str, reason: str, *, retry: bool = False) -> None:
@@ -178,7 +182,7 @@ class DispatchClient:
 
         The reason may be any text; see ``one_line``.
         """
-        body = _to_json({"reason": one_line(reason), "retry": retry})
+        body = to_json({"reason": one_line(reason), "retry": retry})
         await self._report(job_id, "fail", receipt, body)
 
     async def _report(self, job_id: str, report: str, receipt: str, body: bytes) -> None:
@@ -276,6 +280,13 @@ def one_line(text: str) -> str:
     return line if len(line) <= MAX_LINE_CHARS else line[: MAX_LINE_CHARS - 1] + "…"
 
 
-def _to_json(data: Any) -> bytes:
-    text = ujson.dumps(data, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False)
-    return text.encode()
+def to_json(data: Any) -> bytes:
+    """Encode data as JSON. Raises ServiceError for what JSON does not have, as the service would.
+
+    That is NaN, for example, or a lone surrogate.
+    """
+    try:
+        text = ujson.dumps(data, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False)
+        return text.encode()
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise ServiceError(400, "InvalidJson", f"not JSON: {error}") from None

@@ -16,6 +16,7 @@ from yarl import URL
 
 from sanic_dispatch.client.answers import TEMPORARY, ServiceError
 from sanic_dispatch.client.channel import ChannelLost, Lost, delay_s, raising_channel_lost
+from sanic_dispatch.client.dispatch_client import to_json
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.live import close_codes
 
@@ -231,14 +232,10 @@ def _encoded(message: Mapping[str, Any]) -> str:
 
     Of what is not JSON the service could not tell to which message it replies.
     """
-    try:
-        text = ujson.dumps(message, ensure_ascii=False, allow_nan=False)
-        size = len(text.encode())
-    except (OverflowError, UnicodeEncodeError) as error:
-        raise ServiceError(400, "InvalidJson", f"not JSON: {error}") from None
-    if size > MAX_SENT_BYTES:
+    data = to_json(message)
+    if len(data) > MAX_SENT_BYTES:
         raise ServiceError(413, "TooLarge", f"a message may have {MAX_SENT_BYTES} bytes")
-    return text
+    return data.decode()
 
 
 def is_temporary(error: ServiceError) -> bool:

@@ -104,6 +104,16 @@ async def test_problems_are_one_exception(client: DispatchClient) -> None:
     assert (caught.value.status, caught.value.error) == (400, "InvalidJson")
 
 
+@pytest.mark.parametrize("data", [float("nan"), [float("inf")], {"name": "\ud800"}])
+async def test_what_is_not_json(data: Any) -> None:
+    """It is refused as the service would, before anything is sent, and as by a Worker."""
+    async with DispatchClient(f"http://127.0.0.1:{free_port()}/") as client:
+        for sending in (client.submit(data), client.complete("x", "y", data)):
+            with pytest.raises(ServiceError, match="^not JSON: ") as caught:
+                await sending
+            assert (caught.value.status, caught.value.error) == (400, "InvalidJson")
+
+
 async def test_unreachable() -> None:
     """Unreachable is raised if the server does not answer."""
     async with DispatchClient(f"http://127.0.0.1:{free_port()}") as client:
