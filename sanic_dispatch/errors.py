@@ -21,7 +21,7 @@
     │   ├── BodyTooLarge         larger than is accepted
     │   ├── InvalidJson          not strict JSON, or nested too deeply
     │   ├── InvalidKey           a malformed Idempotency-Key
-    │   ├── InvalidCallback      CPEE-CALLBACK missing, not a string, not a URL
+    │   ├── InvalidCallback      CPEE-CALLBACK missing, not a string, not a URL; a webhook's no URL
     │   ├── CallbackForbidden    the address guard refuses the callback
     │   ├── InvalidMatch         what a worker says it takes is no rule
     │   ├── InvalidPriority      Job-Priority is none of 0 to 7
@@ -227,7 +227,10 @@ class InvalidKey(InvalidRequest):
 
 
 class InvalidCallback(InvalidRequest):
-    """The CPEE-CALLBACK header is invalid; ``code`` is the word of the original service."""
+    """The CPEE-CALLBACK header, or a webhook's URL, is invalid.
+
+    ``code`` is the word of the original service.
+    """
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)

@@ -86,8 +86,13 @@ def parse_callback(header: str | None) -> str:
         raise InvalidCallback("Missing", "there is no CPEE-CALLBACK header")
     if header and not _VISIBLE_ASCII.fullmatch(header):
         raise InvalidCallback("NotAString", "CPEE-CALLBACK is not visible ASCII")
-    try:
-        split_url(header)
-    except ValueError as error:
-        raise InvalidCallback("NotAUrl", f"CPEE-CALLBACK: {error}") from error
+    check_is_url("CPEE-CALLBACK", header)
     return header
+
+
+def check_is_url(where: str, url: str) -> None:
+    """Raise InvalidCallback, ``NotAUrl``, for what is no absolute URL; ``where`` it was given."""
+    try:
+        split_url(url)
+    except ValueError as error:
+        raise InvalidCallback("NotAUrl", f"{where}: {error}") from error

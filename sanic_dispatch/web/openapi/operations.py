@@ -32,6 +32,7 @@ from sanic_dispatch.web.openapi.operation import (
 from sanic_dispatch.web.openapi.schemas import (
     A_BACKUP,
     A_RECORDING,
+    ABSOLUTE_URL,
     CALLBACK_URL,
     FRAME,
     HANDED_JOB,
@@ -130,10 +131,7 @@ _HEADERS = (
         "header",
         "CPEE-CALLBACK",
         "the callback on which it waits: an absolute http or https URL; needed unless it polls",
-        {
-            "type": "string",
-            "pattern": r"^https?://[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,3}(:[1-9][0-9]{0,3})?/[!-~]*$",
-        },
+        ABSOLUTE_URL,
         CALLBACK_URL,
     ),
     Parameter("header", "CPEE-INSTANCE-UUID", "its process instance", _ANY, "9b3f6c1e"),

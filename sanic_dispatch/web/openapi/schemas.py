@@ -32,6 +32,10 @@ WINDOW: Schema = {
     "description": "the range in which it will be ready, Unix seconds",
 }
 CALLBACK: Schema = {"type": "string", "description": "the callback of a worker"}
+ABSOLUTE_URL: Schema = {
+    "type": "string",
+    "pattern": r"^https?://[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,3}(:[1-9][0-9]{0,3})?(/[!-~]*)?$",
+}
 LINE: Schema = {"type": "string", "maxLength": 200, "description": "one printable line"}
 PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": 100}
 COUNT: Schema = {"type": "integer", "minimum": 0}

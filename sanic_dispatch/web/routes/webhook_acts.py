@@ -7,6 +7,7 @@ import secrets
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty
 
+from sanic_dispatch.callbacks.url import check_is_url
 from sanic_dispatch.config.webhook_entry import (
     GROUPS,
     MAX_URL_CHARS,
@@ -37,6 +38,7 @@ from sanic_dispatch.web.openapi.operations import AFTER, LIMIT, OF_AN_OPERATOR
 from sanic_dispatch.web.openapi.schemas import (
     A_WEBHOOK,
     A_WEBHOOK_MESSAGE,
+    ABSOLUTE_URL,
     WEBHOOK_ID,
     WEBHOOK_SECRET,
     ref,
@@ -58,7 +60,7 @@ _ENTRY = {
     "type": "object",
     "required": ["url"],
     "properties": {
-        "url": {"type": "string", "pattern": "^https?://[!-~]+$", "maxLength": MAX_URL_CHARS},
+        "url": ABSOLUTE_URL | {"maxLength": MAX_URL_CHARS},
         "events": {"type": "array", "minItems": 1, "items": _KINDS, "default": ["job.*"]},
         "payload": {"type": "boolean", "description": "whether messages have a job's data"},
         "secret": _SECRET | {"description": "one is made if there is none"},
@@ -102,7 +104,7 @@ async def list_webhooks(request: Request) -> HTTPResponse:
                 in_json(ref("webhook_secret"), _WITH_SECRET),
             )
         },
-        errors=("Unauthorized", *AN_OBJECT, "NotAllowed", "TooManyWebhooks", *TAKING),
+        errors=("Unauthorized", *AN_OBJECT, "NotAUrl", "NotAllowed", "TooManyWebhooks", *TAKING),
     )
 )
 async def add_webhook(request: Request) -> HTTPResponse:
@@ -113,6 +115,7 @@ async def add_webhook(request: Request) -> HTTPResponse:
         entry = read_entry(await read_object(request))
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
+    check_is_url("url", entry.url)
     await context.webhook_client.check(entry.url)
     entry = entry._replace(secret=entry.secret or new_secret())
     webhook_id = new_webhook_id()

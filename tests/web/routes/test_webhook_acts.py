@@ -113,12 +113,28 @@ async def test_what_is_no_webhook(service: Service, entry: dict[str, Any]) -> No
 
 @pytest.mark.parametrize(
     "url",
-    ["http://10.0.0.1/", "http://[::1]/", "https://169.254.169.254/", "ftp://8.8.8.8/", "nowhere"],
+    ["http://10.0.0.1/", "http://[::1]/", "https://169.254.169.254/", "ftp://8.8.8.8/"],
 )
 async def test_what_may_not_be_called(service: Service, url: str) -> None:
     """403 with the guard's reason."""
     answer = await add(service, url=url)
     assert (answer.status, answer.body["Error"]) == (403, "NotAllowed")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("foo", "not an absolute URL with a scheme and a host"),
+        ("//8.8.8.8/", "not an absolute URL with a scheme and a host"),
+        ("https://a..b/", "the host is neither a name nor an address"),
+        ("https://8.8.8.8:99999/", "the port is not between 1 and 65535"),
+    ],
+)
+async def test_what_is_no_url(service: Service, url: str, why: str) -> None:
+    """400 with the code that a malformed callback gets, too."""
+    answer = await add(service, url=url)
+    assert (answer.status, answer.body["Error"]) == (400, "NotAUrl")
+    assert answer.body["detail"] == f"url: {why}"
 
 
 def test_a_list_that_cannot_be_read() -> None:
