@@ -101,6 +101,8 @@ def error_text(error: Exception) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):  # errno is a TLS code here, not the system's
+        if cause.reason == "WRONG_VERSION_NUMBER":  # it read text, such as an answer in HTTP
+            return "the server there speaks no TLS: try http://"
         return str(cause)
     if isinstance(cause, socket.gaierror):  # its numbers are not the system's
         return f"{cause.strerror}".lower()

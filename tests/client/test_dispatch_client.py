@@ -17,6 +17,7 @@ from sanic_dispatch.client import (
     BadAddress,
     DispatchClient,
     JobStatus,
+    Lost,
     ServiceError,
     Submitted,
     Unreachable,
@@ -24,7 +25,7 @@ from sanic_dispatch.client import (
 )
 from sanic_dispatch.client.answers import error_text
 from tests.client.conftest import TOKEN
-from tests.support.server import free_port
+from tests.support.server import free_port, running_service
 
 CALLBACK = "http://127.0.0.1:9/1/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
 
@@ -102,6 +103,25 @@ async def test_problems_are_one_exception(client: DispatchClient) -> None:
     with pytest.raises(ServiceError) as caught:
         await client.submit(b"{")
     assert (caught.value.status, caught.value.error) == (400, "InvalidJson")
+
+
+async def test_https_to_a_plain_port() -> None:
+    """The reason is in words, of a request and of a websocket."""
+    losses: list[Lost] = []
+
+    def note(lost: Lost) -> None:
+        losses.append(lost)
+        worker.stop()
+
+    async with running_service(request_timeout_s=0.1) as service, asyncio.timeout(10):
+        url = service.base_url.replace("http", "https", 1)
+        worker = Worker(url, "Robot-1", on_lost=note)
+        async with DispatchClient(url) as client:
+            with pytest.raises(Unreachable) as caught:
+                await client.job("x")
+        assert [job async for job in worker] == []
+    reason = "the server there speaks no TLS: try http://"
+    assert (str(caught.value), losses[0].reason) == (f"{url}: {reason}", reason)
 
 
 @pytest.mark.parametrize("data", [float("nan"), [float("inf")], {"name": "\ud800"}])
