@@ -53,6 +53,13 @@ def _pointer(text: str) -> str:
     return text
 
 
+def _svg(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
+    """Return the file for the plot. Raises BadParameter if its name promises another format."""
+    if path is not None and path.suffix.lower() not in ("", ".svg"):
+        raise click.BadParameter(f"the plot is SVG: give it a name such as {path.stem}.svg.")
+    return path
+
+
 def _rules(_ctx: click.Context, _param: click.Parameter, given: Sequence[str]) -> dict[str, str]:
     """Return the rules by robot. Raises BadParameter."""
     conditions: dict[str, list[tuple[str, str]]] = {}
@@ -134,6 +141,7 @@ _OUTPUT = [
     click.Option(
         ["--plot"],
         type=click.Path(path_type=Path, dir_okay=False),
+        callback=_svg,
         metavar="FILE.svg",
         help="Draw the line's length over the evening.",
     ),

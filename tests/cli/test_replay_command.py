@@ -219,6 +219,7 @@ def test_a_grid(folder: Path) -> None:
         (("--from", "2024-11-25", "--to", "2024-11-24"), "--to is before --from"),
         (("--url", "http://localhost:1/"), "--data-dir contradicts --url"),
         (("--plot", "/nowhere/x.svg"), "No such file or directory"),
+        (("--plot", "x.png"), "the plot is SVG: give it a name such as x.svg"),
     ],
 )
 def test_bad_input(folder: Path, words: tuple[str, ...], says: str) -> None:
