@@ -27,16 +27,17 @@ _POLICY = (
     "form-action 'self'",
 )
 
-_PERMISSIONS = ", ".join(
-    [
-        *(f"{name}=(self)" for name in ("screen-wake-lock", "clipboard-write")),
-        *(
-            f"{name}=()"
-            for name in ("camera", "microphone", "geolocation", "payment", "usb", "serial", "midi")
-        ),
-    ]
-)
-"""Notifications and vibration are not governed by this header."""
+_ALLOWED = ("screen-wake-lock", "clipboard-write")
+_FORBIDDEN = ("camera", "microphone", "geolocation", "payment", "usb", "serial", "midi")
+PERMISSIONS = {
+    "Permissions-Policy": ", ".join(
+        [*(f"{name}=(self)" for name in _ALLOWED), *(f"{name}=()" for name in _FORBIDDEN)]
+    )
+}
+"""A header of pages only: browsers do not read it with a script, a style or a picture in a page.
+
+Notifications and vibration are not governed by it.
+"""
 
 _CORS_HEADERS = {
     "Access-Control-Expose-Headers": "Location, Retry-After, RateLimit, RateLimit-Policy, "
@@ -53,12 +54,11 @@ _log = structlog.get_logger("sanic_dispatch.web")
 
 
 def page_headers(settings: Settings) -> dict[str, str]:
-    """Return the security headers of pages and of the files that they load."""
+    """Return the security headers of pages and of the files that they load, but PERMISSIONS."""
     ancestors = " ".join(map(_ancestor, settings.frame_ancestors)) or "'none'"
     return {
         "Content-Security-Policy": "; ".join((*_POLICY, f"frame-ancestors {ancestors}")),
         "Referrer-Policy": "no-referrer",
-        "Permissions-Policy": _PERMISSIONS,
         **NOSNIFF,
     }
 

@@ -33,9 +33,21 @@ async def test_policy_of_the_pages(service: Service, path: str) -> None:
     assert headers["Content-Security-Policy"] == POLICY + "'none'"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
-    permissions = headers["Permissions-Policy"].split(", ")
+
+
+@pytest.mark.parametrize("path", [PAGE, "public/board.html", "docs"])
+async def test_permissions_of_the_pages(service: Service, path: str) -> None:
+    """A page may keep the screen on, and use no camera."""
+    permissions = (await ask(service, "GET", path)).headers["Permissions-Policy"].split(", ")
     assert "screen-wake-lock=(self)" in permissions
     assert "camera=()" in permissions
+
+
+@pytest.mark.parametrize("path", ["js/order/page.js", "css/base.css", "img/robot.svg"])
+async def test_permissions_of_files(service: Service, path: str) -> None:
+    """They come without the header: browsers read it with pages only."""
+    headers = (await ask(service, "GET", f"public/{path}")).headers
+    assert "Permissions-Policy" not in headers
 
 
 async def test_policy_of_own_pages(tmp_path: Path) -> None:

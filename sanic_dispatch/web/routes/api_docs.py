@@ -8,6 +8,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import redirect
 
 from sanic_dispatch.live.frames import encode
+from sanic_dispatch.web.browser_policy import PERMISSIONS
 from sanic_dispatch.web.compression import gzipped
 from sanic_dispatch.web.conditional import conditional_response
 from sanic_dispatch.web.context import context_of, settings_of
@@ -36,7 +37,8 @@ async def human(request: Request) -> HTTPResponse:
     if request.path.endswith("/"):
         return redirect("../docs")
     text = docs_page(_document(request)).encode()
-    text, headers = await gzipped(request, text, _HTML, context_of(request).page_headers)
+    headers = {**context_of(request).page_headers, **PERMISSIONS}
+    text, headers = await gzipped(request, text, _HTML, headers)
     return conditional_response(request, text, _HTML, headers)
 
 

@@ -15,6 +15,7 @@ from sanic.exceptions import NotFound
 from sanic.response import redirect
 
 from sanic_dispatch.config.public_url import ORDER_PAGE
+from sanic_dispatch.web.browser_policy import PERMISSIONS
 from sanic_dispatch.web.compression import gzipped
 from sanic_dispatch.web.conditional import conditional_response
 from sanic_dispatch.web.context import context_of, settings_of
@@ -88,7 +89,10 @@ async def page(request: Request, path: str) -> HTTPResponse:
     if file is None:
         raise NotFound("no such file")
     kind = _type_of(path)
-    content, headers = await gzipped(request, file.content, kind, context_of(request).page_headers)
+    headers = context_of(request).page_headers
+    if "html" in kind:  # or XHTML
+        headers = {**headers, **PERMISSIONS}
+    content, headers = await gzipped(request, file.content, kind, headers)
     return conditional_response(request, content, kind, headers, file.modified_s)
 
 
