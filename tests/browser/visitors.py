@@ -19,6 +19,7 @@ NETWORK_ERRORS = (
     "Failed to load resource",
     "WebSocket connection",
     "An unknown error occurred when fetching the script.",  # of a service worker
+    "Failed to fetch dynamically imported module",
 )
 """How the browser's own words for failed requests begin."""
 
@@ -109,4 +110,6 @@ class Visitors:
             self.complaints.append(f"{message.type}: {message.text} ({url})")
 
     def _on_error(self, error: WebError) -> None:
+        if error.error.message.startswith(NETWORK_ERRORS) and self.expect_network_errors:
+            return
         self.complaints.append(f"uncaught: {error.error.message}")

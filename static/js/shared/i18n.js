@@ -32,9 +32,13 @@ export function showTitle({ title }) {
   document.getElementById('brand').textContent = title;
 }
 
-/** Translate the English texts in the page's HTML; `data-t` and `data-label` name their keys. */
+/**
+ * Translate the English texts in the page's HTML; `data-t` and `data-label` name their keys. All that a page starts
+ * with is there by then, and reload.js is told so.
+ */
 export function translatePage() {
   document.documentElement.lang = lang;
+  document.documentElement.dataset.started = true;
   for (const node of document.querySelectorAll('[data-t]')) node.textContent = t(node.dataset.t);
   for (const node of document.querySelectorAll('[data-label]')) node.setAttribute('aria-label', t(node.dataset.label));
 }
