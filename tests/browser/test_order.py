@@ -228,6 +228,24 @@ async def test_another_order_is_opened_instead_of_an_answer(bar: Bar, visitors: 
     await bar.sees(2, "waiting")
 
 
+async def test_a_notification_that_is_clicked_while_loading(visitors: Visitors) -> None:
+    """Its order is shown as soon as the scripts for it are there."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone()
+    await phone.place(name="Ann")
+    first = await phone.order_id()
+    await phone.button("Order another").click()
+    await phone.place(name="Ben")
+    await phone.page.route("**/js/order/my_orders.js", lambda route: route.abort())
+    await phone.open("?drink=mojito")
+    await phone.page.evaluate(OPEN_FROM_NOTIFICATION, first)
+    await expect(phone.banner).to_have_text("Connection lost. Reconnecting…")
+    await phone.page.unroute("**/js/order/my_orders.js")
+    await phone.shows("waiting")
+    await expect(phone.number).to_have_text("1")
+    await expect(phone.banner).to_be_hidden()
+
+
 async def test_how_long_orders_are_kept(visitors: Visitors) -> None:
     """Half an hour from their end, however long they took."""
     phone = await visitors.phone()

@@ -42,7 +42,6 @@ export class MyOrders {
     this.#show(this.#first(params));
     setInterval(() => this.#adopt(), TICK_MS);
     addEventListener('storage', () => this.#adopt());
-    navigator.serviceWorker?.addEventListener('message', ({ data }) => data.show && this.#open(data.show));
   }
 
   /** Take an order from the form. It is saved before it is sent, so that a reload does not lose it. */
@@ -50,6 +49,13 @@ export class MyOrders {
     const order = { ...choice, key: newKey(), asked: Date.now() };
     saveOrder(order);
     this.#show(this.#track(order));
+    toHeadline();
+  }
+
+  /** Show an order, also one that is not of this phone. */
+  open(id) {
+    $('confirm').close();
+    this.#show(this.#find(id));
     toHeadline();
   }
 
@@ -80,13 +86,6 @@ export class MyOrders {
 
   #find(id) {
     return [...this.#orders].find(({ order }) => order.id === id) ?? this.#track({ id });
-  }
-
-  // Its notification was clicked.
-  #open(id) {
-    $('confirm').close();
-    this.#show(this.#find(id));
-    toHeadline();
   }
 
   #track(order) {

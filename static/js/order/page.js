@@ -31,6 +31,14 @@ async function followOrders() {
   setTimeout(followOrders, AGAIN_MS);
 }
 
+// Its notification was clicked. If nothing is followed yet, it is the first to be shown.
+async function openOrder(id) {
+  params.set('order', id);
+  await form;
+  await followOrders();
+  (await myOrders)?.open(id);
+}
+
 async function order(choice) {
   const loaded = await loadMyOrders();
   $('banner').hidden = Boolean(loaded);
@@ -38,6 +46,7 @@ async function order(choice) {
   loaded?.order(choice());
 }
 
+navigator.serviceWorker?.addEventListener('message', ({ data }) => data.show && openOrder(data.show));
 translatePage();
 ignoreDoubleClicks();
 document.title = t('title');
