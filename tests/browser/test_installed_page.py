@@ -35,6 +35,7 @@ KEEP_AS_OF_TOMORROW = """async ([name]) => {
 }"""
 IS_SETTLED = "navigator.serviceWorker.ready.then((one) => !one.installing && !one.waiting)"
 THREE_HOURS_SLOW = "const { now } = Date; Date.now = () => now() - 3 * 3600_000;"
+TELLS_NOTHING = "performance.getEntriesByType = () => []"
 CONTROLLER = "navigator.serviceWorker.controller?.scriptURL"
 
 
@@ -224,6 +225,18 @@ async def test_a_kept_page_is_not_kept_again(bar: Bar, visitors: Visitors) -> No
     await phone.is_loaded()
     bar.proxy.is_broken = False
     await phone.page.evaluate("navigator.serviceWorker.controller.postMessage({ keep: [] })")
+    await asyncio.sleep(1.0)
+    assert await phone.page.evaluate(KEPT_PAGES) == kept
+
+
+async def test_a_browser_that_does_not_say_what_was_loaded(visitors: Visitors) -> None:
+    """A page without its scripts is not kept, and does not replace one that has them."""
+    phone = await visitors.phone()
+    await is_kept(phone.page)
+    kept = await phone.page.evaluate(KEPT_PAGES)
+    await phone.page.add_init_script(TELLS_NOTHING)
+    await phone.page.reload()
+    await phone.is_loaded()
     await asyncio.sleep(1.0)
     assert await phone.page.evaluate(KEPT_PAGES) == kept
 

@@ -16,7 +16,8 @@ export async function startApp() {
     return null;
   }
   const registration = await navigator.serviceWorker.ready;
-  registration.active.postMessage({ keep: await loaded() });
+  const keep = await loaded();
+  if (keep.length) registration.active.postMessage({ keep }); // none where the browser does not tell
   return registration;
 }
 
