@@ -19,6 +19,7 @@ FAILED = {
     "de": "Die Seite lädt nicht. Neuer Versuch …",
 }
 SOON_MS = 1_000
+PATIENCE_S = 30.0
 """When it says so."""
 FIRST_PAUSE_MS, LONGEST_PAUSE_MS = 2_000, 60_000
 IS_STYLED = "getComputedStyle(document.body).marginTop === '0px'"
@@ -82,7 +83,7 @@ class Loading:
             await self.page.clock.fast_forward(LONGEST_PAUSE_MS)
             return happened()
 
-        await eventually(has_happened)
+        await eventually(has_happened, PATIENCE_S)
 
     def says(self, text: str) -> Locator:
         """Locate a visible text of the page's status."""
@@ -176,7 +177,7 @@ async def test_a_page_without_a_style(bar: Bar, visitors: Visitors, kind: Kind) 
     await loaded.lacks_nothing()
     tries = loaded.requests["css/base.css"]
     await loaded.until(lambda: loaded.requests["css/base.css"] > tries)
-    await eventually(lambda: loaded.page.evaluate(IS_STYLED))
+    await eventually(lambda: loaded.page.evaluate(IS_STYLED), PATIENCE_S)
     assert loaded.loads == 1
 
 

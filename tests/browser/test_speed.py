@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, Page
 
-from tests.browser.pages import BoardPage, OrderPage
+from tests.browser.pages import BoardPage, OrderPage, hold_back
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import PHONE, TELEVISION, Visitors
 from tests.support.server import free_port, server_process
@@ -39,6 +39,9 @@ RECORD_LAYOUT_SHIFTS = """window.moved = 0;
 new PerformanceObserver((list) => {
     for (const { value } of list.getEntries()) window.moved += value;
 }).observe({ type: 'layout-shift', buffered: true })"""
+NEXT_FRAME = """new Promise((resolve) => {
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(resolve)));
+})"""
 NOT_PRELOADED = """() => {
     const named = [...document.querySelectorAll('script[src], [rel=modulepreload]')];
     const urls = named.map(({ src, href }) => src ?? href);
@@ -139,6 +142,20 @@ async def test_layout_does_not_shift(bar: Bar, visitors: Visitors) -> None:
     await monitor.shows_orders(*range(2, 10))
     for page in (orders.page, board.page, monitor.page):
         assert await page.evaluate("moved") < 0.01
+
+
+async def test_a_code_that_comes_late_moves_nothing(bar: Bar, visitors: Visitors) -> None:
+    """The board keeps its room free."""
+    await bar.order(*[""] * 9)
+    board = await visitors.blank_television()
+    await board.page.add_init_script(RECORD_LAYOUT_SHIFTS)
+    may_come = await hold_back(board.page, "**/qr.svg?*")
+    await board.page.goto(f"{board.base_url}public/board.html", wait_until="commit")
+    await board.shows(next=[*range(1, 9)])
+    may_come.set()
+    await board.page.wait_for_function("() => document.getElementById('qr').naturalWidth > 0")
+    await board.page.evaluate(NEXT_FRAME)
+    assert await board.page.evaluate("moved") < 0.001
 
 
 async def travel_ms(phone: OrderPage, board: Page) -> tuple[float, float]:

@@ -89,8 +89,8 @@ class Bar:
 
     async def cli(self, *words: str) -> str:
         """Run sanic-dispatch as the operator does; return its output."""
-        command = [sys.executable, "-m", "sanic_dispatch", *words, "--url", self.url]
-        env = {**os.environ, "SANIC_DISPATCH_TOKEN": TOKEN}
+        command = [sys.executable, "-m", "sanic_dispatch", *words]
+        env = {**os.environ, "SANIC_DISPATCH_URL": self.url, "SANIC_DISPATCH_TOKEN": TOKEN}
         done = await asyncio.to_thread(
             subprocess.run, command, env=env, capture_output=True, text=True, check=True
         )

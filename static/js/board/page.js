@@ -82,10 +82,13 @@ function renderStrip(status, bar) {
   say($('strip'), key ? t(key) : '');
 }
 
-// A board stays open for days, and nobody loads it again because the code is missing.
+// A board stays open for days, and nobody loads it again because the code is missing: the orders get its room meanwhile.
 function showCode() {
   $('qr').onload = () => { $('scan').hidden = false; };
-  $('qr').onerror = () => setTimeout(showCode, CODE_AGAIN_MS);
+  $('qr').onerror = () => {
+    $('scan').hidden = true;
+    setTimeout(showCode, CODE_AGAIN_MS);
+  };
   $('qr').alt = t('scan');
   const url = new URL('order_drink.html', document.baseURI);
   $('qr').src = serviceUrl(`qr.svg?${new URLSearchParams({ url })}`);
