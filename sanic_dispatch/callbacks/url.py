@@ -91,7 +91,7 @@ def parse_callback(header: str | None) -> str:
 
 
 def check_is_url(where: str, url: str) -> None:
-    """Raise InvalidCallback, ``NotAUrl``, for what is no absolute URL; ``where`` it was given."""
+    """Raise InvalidCallback (``NotAUrl``) unless a URL is absolute; ``where`` names its source."""
     try:
         split_url(url)
     except ValueError as error:

@@ -34,7 +34,8 @@ from sanic_dispatch.errors import StartError
 from sanic_dispatch.observability.absent_module import absent
 from sanic_dispatch.observability.log_stream import LogStream
 
-# For coloured tracebacks, which no line here has: a quarter of the start of a command.
+# structlog imports it for coloured tracebacks, which no line here has: that takes a quarter of the
+# start of a command.
 with absent("rich"):
     import structlog
     from structlog.typing import EventDict

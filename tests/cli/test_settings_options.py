@@ -199,7 +199,7 @@ def test_environment(called):
 
 @pytest.mark.parametrize("word", ["on", "ON", "1", "true", "yes", "off", "0", "False", "no"])
 def test_a_switch_and_a_flag_take_the_same_words_in_a_variable(called, word):
-    """So nobody has to know which of the two a setting is."""
+    """Nobody has to know whether a setting is a switch or a flag."""
     run("serve", SANIC_DISPATCH_FSYNC=word, SANIC_DISPATCH_REPAIR=word)
     is_on = word.lower() in ("on", "1", "true", "yes")
     assert (called["app"].fsync, called["app"].repair) == (is_on, is_on)

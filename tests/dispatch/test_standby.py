@@ -447,7 +447,7 @@ async def test_a_topic_that_was_taken_over_is_kept_for_a_while(
 async def test_a_topic_that_could_not_be_taken_over_is_free_again(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever went wrong: another process may have it, and this one tries again."""
+    """Whatever went wrong, another process may take the topic, and this one tries again."""
     monkeypatch.setattr(standby, "LOAD_RETRY_S", 0.0)
     async with shared_world() as (world, ownership):
         await world.dispatcher.stand_by()

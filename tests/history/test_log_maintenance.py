@@ -45,7 +45,7 @@ async def test_the_log_is_tended_again_and_again() -> None:
 
 
 async def test_it_goes_on_after_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as without a thread: what is too old goes all the same, a little later."""
+    """If no thread can be started, for example, old events are dropped a little later."""
     log, clock = WatchedLog(), FakeClock()
     async with AsyncExitStack() as stack:
         _run_until_closed(stack, clock, partial(maintain_regularly, log, clock))

@@ -250,7 +250,7 @@ async def test_two_topics_in_one_folder(tmp_path):
 
 
 async def test_a_topic_that_cannot_be_opened(tmp_path):
-    """Those that were opened before it are closed as at a stop: whole files, without a journal."""
+    """The topics opened before it are closed as at a stop: with whole files, and no journal."""
     damaged = tmp_path / "topics" / "roof" / "jobs.json"
     damaged.parent.mkdir(parents=True)
     damaged.write_text("[")

@@ -466,7 +466,7 @@ async def test_a_misspelt_member_is_refused(
 
 
 def test_the_members_of_messages_are_those_of_their_schemas() -> None:
-    """What is read is what /asyncapi.json says."""
+    """The service reads the members that /asyncapi.json has, and no others."""
     said = {name: tuple(SAID[name]["properties"][name]["properties"]) for name in SAID}
     assert said == MEMBERS
 
