@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import pytest
@@ -80,8 +80,19 @@ class Loading:
         """Let one pause after the other end until this has happened."""
 
         async def has_happened() -> bool:
-            await self.page.clock.fast_forward(LONGEST_PAUSE_MS)
             return happened()
+
+        await self.until_it_shows(has_happened)
+
+    async def until_it_shows(self, happened: Callable[[], Awaitable[bool]]) -> None:
+        """Let one pause after the other end until the page shows that this has happened.
+
+        For what a request that is already on its way may bring about: no other may follow it.
+        """
+
+        async def has_happened() -> bool:
+            await self.page.clock.fast_forward(LONGEST_PAUSE_MS)
+            return await happened()
 
         await eventually(has_happened, PATIENCE_S)
 
@@ -135,10 +146,8 @@ async def test_a_page_whose_file_stays_missing(bar: Bar, visitors: Visitors, kin
     await loaded.page.clock.fast_forward(SOON_MS)
     await expect(loaded.says(FAILED["de"])).to_have_count(1)
     assert await loaded.page.evaluate("history.state.pause") == LONGEST_PAUSE_MS
-    loads = loaded.loads
     await loaded.lacks_nothing()
-    await loaded.until(lambda: loaded.loads > loads)
-    await expect(loaded.started).to_be_visible()
+    await loaded.until_it_shows(loaded.started.is_visible)
 
 
 @pytest.mark.parametrize("no_server", [None, NO_SERVER, NOT_HERE], ids=["offline", "502", "404"])
@@ -175,9 +184,7 @@ async def test_a_page_without_a_style(bar: Bar, visitors: Visitors, kind: Kind) 
     await loaded.until(lambda: loaded.requests["css/base.css"] > 3)
     assert not await loaded.page.evaluate(IS_STYLED)
     await loaded.lacks_nothing()
-    tries = loaded.requests["css/base.css"]
-    await loaded.until(lambda: loaded.requests["css/base.css"] > tries)
-    await eventually(lambda: loaded.page.evaluate(IS_STYLED), PATIENCE_S)
+    await loaded.until_it_shows(lambda: loaded.page.evaluate(IS_STYLED))
     assert loaded.loads == 1
 
 
