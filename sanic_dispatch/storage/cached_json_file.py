@@ -240,6 +240,8 @@ class JournaledFiles:
         """The length of closed journals that are not in the files yet."""
         self._file_bytes = 0
         self._batch = 0
+        self._is_loaded = False
+        """Whether all was read: what a load has refused is left as it was."""
 
     @property
     def is_broken(self) -> bool:
@@ -263,11 +265,12 @@ class JournaledFiles:
                 journal.close()
         self._journal = self._spare = None
         self._batch = 0
+        self._is_loaded = False
         if not self._has_workers:
             # another mode has the workers now, and the journals may have some
             recover_folder(self._folder, fsync=self._fsync, retention=self._retention)
         found = read_folder(self._folder, workers=self._has_workers, fsync=self._fsync)
-        load_history(self.history, found)  # before ``close`` may remove the journals: it may fail
+        load_history(self.history, found)
         self.is_as_committed = not _is_edited(self._folder, workers=self._has_workers)
         self._anchor = Anchor((self._folder, self._folder / LOCK))
         self._records = found.records
@@ -278,6 +281,7 @@ class JournaledFiles:
         self._old_bytes = sum(read.size for read in found.replayed if read.batches)
         self._measure_files()
         self._records.last_event = self.history.last_number
+        self._is_loaded = True
         return found.stored()
 
     def commit(self, batch: Batch) -> None:
@@ -302,12 +306,13 @@ class JournaledFiles:
             write_test_file(self._folder)
 
     def close(self) -> None:
-        """Write all files and remove the journals.
+        """Write all files and remove the journals, once they were loaded.
 
         Raises StorageFailed, after which the journals still have everything.
         """
         try:
-            if self._journal is not None or self._replayed or not self._is_standalone:
+            is_to_write = self._journal is not None or self._replayed or not self._is_standalone
+            if self._is_loaded and is_to_write:
                 self._anchor.check()
                 self._write_standalone()
         except OSError as error:

@@ -98,9 +98,10 @@ class JsonFiles:
         self._outcome_is_unknown = False
         """Whether a write failed and could not be rolled back."""
         self._is_loaded = False
-        """Whether all was read: what a start has refused is left as it was."""
+        """Whether all was read: what a load has refused is left as it was."""
 
     def load(self) -> Stored:
+        self._is_loaded = False
         recover_folder(self._folder, fsync=self._fsync)
         self._anchor = Anchor((self._folder, self._folder / LOCK))
         if self._journal is None or self._ledger is None or self._jobs is None:

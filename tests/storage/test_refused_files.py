@@ -297,3 +297,18 @@ async def test_a_refused_start_loses_nothing(
         found = store.history.find(Question(limit=1000))
         assert list(found.events) == [logged(event) for event in topic.events]
         assert not found.holes
+
+
+async def test_a_refused_reload_changes_nothing(mode: Mode, tmp_path: Path) -> None:
+    """A topic that cannot be loaded once more, to be taken over again, is left as it was."""
+    topic, path = Topic(), tmp_path / "dispatch.json"
+    async with opened(both(mode), tmp_path) as store:
+        await store.load()
+        await store.commit(topic.apply(topic.with_events(one_of_each(topic))))
+        before = path.read_bytes()
+        path.write_bytes(b"[")
+        with pytest.raises(NotAQueue):
+            await store.load()
+    assert path.read_bytes() == b"["
+    path.write_bytes(before)
+    assert await load_once(both(mode), tmp_path) == topic.stored()
