@@ -284,12 +284,16 @@ class Rewinder:
         self._recent.remove(ref)
 
     def _monitor_before(self, last: SnapshotRef) -> _PastMonitor:
-        """Return a monitor that goes on from the last good snapshot, or else the first event."""
-        snapshots, stamp = self._log.snapshots, self._stamp()
+        """Return a monitor that goes on from the last good snapshot, or else the first event.
+
+        Raises OSError if what was before the first event may be in a snapshot that cannot be read.
+        """
+        snapshots, stamp, unread = self._log.snapshots, self._stamp(), list[OSError]()
         for ref in reversed(self._refs_before(last)):
             try:
                 content = snapshots.get(ref) or self._recent.get(ref)
-            except OSError:
+            except OSError as error:
+                unread.append(error)
                 continue
             if content is None or not self._is_of_this_log(ref):
                 self._remove(ref)
@@ -304,6 +308,9 @@ class Rewinder:
                 self._remove(ref)
                 continue
             return _PastMonitor(projection, stamp)
+        first = self._first_event() if unread else None
+        if first is not None and first.n > 1:
+            raise unread[0]
         return _PastMonitor(self._new_projection(), stamp)
 
     def _is_of_this_log(self, ref: SnapshotRef) -> bool:

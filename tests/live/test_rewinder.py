@@ -22,8 +22,9 @@ from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.live import rewinder as module
 from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.rewinder import Rewinder
+from sanic_dispatch.storage import segment_writer
 from sanic_dispatch.storage.checkpoint import Pace
-from sanic_dispatch.storage.event_log import EventLog, Retention
+from sanic_dispatch.storage.event_log import EventLog, Question, Retention
 from sanic_dispatch.storage.event_record import recorded
 from sanic_dispatch.storage.memory_log import MemoryEventLog
 from sanic_dispatch.storage.segment_log import SegmentLog
@@ -144,16 +145,39 @@ async def test_snapshots_that_cannot_be_read(
     await history.check(history.rewinder())
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "history").glob("*.snapshot")}
     refs = history.log.snapshots.refs()
-
-    def unreadable(_: Path) -> bytes:
-        raise OSError(5, "Input/output error")
-
     with monkeypatch.context() as faulty:
         faulty.setattr(Path, "read_bytes", unreadable)
         await history.rewinder().look(max(history.shown))
     assert kept
     assert history.log.snapshots.refs() == refs
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+async def test_the_first_snapshot_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it nobody knows what was before the kept events: no view is made of these alone."""
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", 500)
+    history = History(segments(tmp_path))
+    history.goes_on(1500, 30)
+    log = history.log
+    assert isinstance(log, SegmentLog)
+    log.flush()
+    await history.check(history.rewinder())
+    history.log = log = segments(tmp_path, keep_bytes=log.stats.size_bytes // 2)
+    log.maintain()
+    first = next(iter(log.find(Question(limit=1)).events))
+    assert first.n > 1
+    history.shown = {at_s: shown for at_s, shown in history.shown.items() if at_s > first.at_s}
+    with monkeypatch.context() as faulty:
+        faulty.setattr(Path, "read_bytes", unreadable)
+        with pytest.raises(OSError, match="Input/output error"):
+            await history.rewinder().look(max(history.shown))
+    await history.check(history.rewinder())
+
+
+def unreadable(_: Path) -> bytes:
+    raise OSError(5, "Input/output error")
 
 
 async def test_a_player_goes_on(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:

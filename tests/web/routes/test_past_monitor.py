@@ -16,6 +16,7 @@ import pytest
 import ujson
 
 from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.live.rewinder import Rewinder
 from sanic_dispatch.live.schema import frame_schema
 from sanic_dispatch.simulation import Engine, Robot, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
@@ -273,6 +274,26 @@ async def test_a_stop_ends_what_is_played(tmp_path: Path) -> None:
             while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
                 continue
             assert message.data == 1012
+            await _ends(service)
+
+
+async def test_a_history_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of the disk closes such a websocket, too: come back."""
+
+    def failing(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    async with bar(Mode.IN_MEMORY, tmp_path) as service:
+        await service.submit({"drink": "mojito"})
+        asked = MONITOR | {"moment": iso(time())}
+        async with service.http.ws_connect(service.base_url + "live", params=asked) as socket:
+            assert "state" in ujson.loads((await socket.receive()).data)
+            monkeypatch.setattr(Rewinder, "_look", failing)
+            while (message := await socket.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+                continue
+            assert message.data == 4503
             await _ends(service)
 
 
