@@ -39,6 +39,7 @@ from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
 from sanic_dispatch.core.tables import Change, Table, Undoable
 from sanic_dispatch.errors import (
     DispatchError,
+    LostOwnership,
     OutcomeUnknown,
     ShuttingDown,
     StorageError,
@@ -365,13 +366,11 @@ class Batches:
         """Commit a batch; False if the outcome is unknown. Raises as ``_write``."""
         try:
             await self._store.commit(batch)
-        except OutcomeUnknown as error:
-            _log.warning("commit.unknown", reason=str(error))
-            return False
-        except (StorageError, EditedMeanwhile):
+        except (StorageFailed, LostOwnership, EditedMeanwhile):
             raise
-        except Exception as error:  # such as MemoryError: before the write, or after it
-            _log.warning("commit.unknown", reason=repr(error), exc_info=True)
+        except Exception as error:  # a mistake, such as MemoryError, may come after the write
+            is_mistake = not isinstance(error, OutcomeUnknown)
+            _log.warning("commit.unknown", reason=str(error), exc_info=is_mistake)
             return False
         return True
 

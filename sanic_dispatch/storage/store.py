@@ -4,7 +4,8 @@
 - ``commit`` ends in one of three ways. It returns: this batch and all before it are durable. It
   raises StorageFailed: the batch is not durable and never will be. It raises OutcomeUnknown: the
   batch may be durable; the caller commits the same batch again, under the same number, until one
-  of the other two ways ends it. A batch that is durable already is not applied twice.
+  of the other two ways ends it. So it does after any other error, such as MemoryError. A batch that
+  is durable already is not applied twice.
 - A batch changes each record at most once. ``Change.before`` is the stored record,
   ``Change.after`` the new one, or None for a deletion.
 - ``load`` returns the records as of the last durable batch, also after a crash: jobs and workers

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from sanic_dispatch.callbacks.outcome import Refused
 from sanic_dispatch.core import commands as c
@@ -316,6 +317,27 @@ async def test_a_commit_that_fails_by_mistake_is_repeated() -> None:
     assert (placed.done(), looking.done()) == (True, True)
     assert "x" in store.ids
     assert [each.kind for each in published] == [EventKind.JOB_SUBMITTED]
+
+
+async def test_the_log_has_nothing_of_what_a_mistake_was_about() -> None:
+    """An error of Unicode, for one, has the whole text: perhaps the name in an order."""
+    is_mistaken, clock = True, FakeClock()
+
+    def encode() -> None:
+        if is_mistaken:
+            "Ada \ud800".encode()
+
+    batches, _ = await opened_batches(store := CommittingStore(), clock=clock)
+    store._before = encode
+    with capture_logs() as lines:
+        placed = batches.execute(c.Submit("x", b"1"))
+        await settle()
+    (reason,) = [line["reason"] for line in lines if line["event"] == "commit.unknown"]
+    assert "surrogates not allowed" in reason
+    assert "Ada" not in reason
+    is_mistaken = False
+    await clock.advance(COMMIT_RETRY_S)
+    assert placed.done()
 
 
 @pytest.mark.parametrize("rereads", [True, False])
