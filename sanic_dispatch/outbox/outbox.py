@@ -223,8 +223,14 @@ class Outbox:
                 page = await self._history.find(Question(after=queue.read_to, limit=MAX_LIMIT))
             for hole in page.holes:
                 _log.warning("webhook.events_missing", webhook=queue.endpoint.id, **hole._asdict())
-        except (DispatchError, OSError) as error:
-            _log.warning("webhook.log_not_read", webhook=queue.endpoint.id, reason=str(error))
+        except Exception as error:  # whatever it is, also a thread that cannot be started
+            is_mistake = not isinstance(error, (DispatchError, OSError))
+            _log.warning(
+                "webhook.log_not_read",
+                webhook=queue.endpoint.id,
+                reason=str(error),
+                exc_info=is_mistake,
+            )
             await self._clock.sleep(AGAIN_S)
         finally:
             queue.end_reading(page, self._offered_to())
@@ -255,7 +261,10 @@ class Outbox:
         try:
             began_s = self._clock.monotonic_s()
             posted = await self._post_event(queue.endpoint, event)
-        except DispatchError:  # the store does not answer, or another process serves the topic
+        except Exception as error:
+            # Expected: the store does not answer, or another process serves the topic.
+            if not isinstance(error, DispatchError):
+                _log.exception("call.failed", call="webhook")
             await self._clock.sleep(AGAIN_S)
             queue.give_back(event)
         else:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
 from sanic_dispatch.config.webhook_entry import WebhookEntry, new_secret
 from sanic_dispatch.core.webhooks import positions_in
 from sanic_dispatch.dispatch.batches import COMMIT_WAIT_S
+from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.errors import OutcomeUnknown, StandingBy, StorageFailed, WebhookConfigured
 from sanic_dispatch.outbox import sender
 from sanic_dispatch.outbox.endpoint_queue import GIVE_UP_S, MAX_LOADED
-from sanic_dispatch.outbox.outbox import IDLE_EVENTS
+from sanic_dispatch.outbox.outbox import AGAIN_S, IDLE_EVENTS
 from sanic_dispatch.storage.event_log import Page, Question
 from sanic_dispatch.storage.store import Batch
 from tests.outbox.conftest import Bar, settings_of
@@ -183,6 +185,46 @@ async def test_what_is_published_while_the_log_is_read(
     await bar.outbox.resume_endpoint("hook")
     await bar.received(3)
     assert bar.numbers == [1, 1, 2]
+
+
+async def test_a_log_that_cannot_be_read_by_mistake(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where no thread can be started: it is read a little later, also if nothing happens."""
+    await bar.add()
+    bar.receiver.answer = status(500)
+    await bar.world.submit(0)
+    await bar.received(1)
+    bar.receiver.answer = OK
+
+    async def no_thread(_: Question) -> Page:
+        monkeypatch.undo()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(bar.outbox._history, "find", no_thread)
+    await bar.outbox.resume_endpoint("hook")
+    await settle()
+    await bar.world.clock.advance(AGAIN_S)
+    await bar.received(2)
+    assert bar.numbers == [1, 1]
+
+
+async def test_a_message_that_cannot_be_made_by_mistake(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without memory: it is sent a little later, and does not keep back the next ones."""
+    await bar.add(payload=True)
+    with monkeypatch.context() as patch:
+        failing = AsyncMock(side_effect=MemoryError)
+        patch.setattr(Queries, "data_of", failing)
+        await bar.world.submit(0)
+        await bar.until(lambda: failing.await_count > 0)
+        await settle()
+    await bar.world.clock.advance(AGAIN_S)
+    await bar.received(1)
+    await bar.world.submit(1)
+    await bar.received(2)
+    assert bar.numbers == [1, 2]
 
 
 async def test_what_is_published_at_the_end(bar: Bar) -> None:
