@@ -154,6 +154,7 @@ class SqliteFile:
         try:
             self._anchor.check()
             database = self._reopen() if self._outcome_is_unknown else self._database()
+            _roll_back(database)  # what an earlier batch could not roll back
             database.execute("BEGIN IMMEDIATE")
         except (OSError, NotAQueue, sqlite3.Error) as error:
             raise self._error_for(error) from error
@@ -489,7 +490,7 @@ def _row_key(record: object) -> tuple[float, str]:
 
 
 def _roll_back(database: sqlite3.Connection) -> None:
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, MemoryError):
         if database.in_transaction:
             database.execute("ROLLBACK")
 

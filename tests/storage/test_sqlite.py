@@ -263,6 +263,34 @@ def test_a_commit_that_fails(name: str, kind: type[Exception], folder: Path) -> 
     store.close()
 
 
+class NoMemory(FailingConnection):
+    """A connection without memory to change anything, or to roll it back."""
+
+    def execute(self, statement: str, *values: Any) -> Any:
+        if statement == "ROLLBACK" and self.times:
+            raise MemoryError
+        return self._connection.execute(statement, *values)
+
+    def executemany(self, statement: str, rows: Any) -> Any:
+        if self.times:
+            raise MemoryError
+        return self._connection.executemany(statement, rows)
+
+
+def test_a_batch_that_cannot_be_rolled_back(folder: Path) -> None:
+    """It is before the next one, which would be refused within its transaction."""
+    store, topic = SqliteFile(folder / NAME), Topic()
+    store.load()
+    store._opened = exhausted = NoMemory(store._database(), "")  # type: ignore[assignment]
+    with pytest.raises((StorageFailed, MemoryError)):
+        store.commit(topic.put(job(20)))
+    exhausted.times = 0
+    store.commit(topic.put(job(21)))
+    stored = store.load().jobs
+    assert (job(20) in stored, job(21) in stored) == (False, True)
+    store.close()
+
+
 def test_not_ready_while_the_outcome_is_unknown(folder: Path) -> None:
     """Nothing is written to a log whose sync has failed, until it was opened again."""
     store, batch = SqliteFile(folder / NAME), Topic().put(job(20))
