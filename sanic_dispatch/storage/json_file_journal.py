@@ -154,10 +154,9 @@ class JsonFileJournal:
         """
         if self._current is not None:
             self._current.is_broken = True
-        paths = list(journals_in(self._folder, JournalName.HISTORY).values())
-        for path in paths:
+        for path in journals_in(self._folder, JournalName.HISTORY).values():
             path.unlink(missing_ok=True)
-        if paths and self._fsync:
+        if self._fsync:  # also if an earlier call, or a batch, has removed the last one
             fsync_folder(self._folder)
         self._close_current()
         self._closed.clear()

@@ -257,6 +257,26 @@ def fail_in_journals(disk: Disk, *calls: str) -> None:
     disk.before = before
 
 
+def test_erasing_goes_on_until_the_journals_are_gone_for_good(tmp_path: Path) -> None:
+    """A power cut may bring a removed one back, with what is forgotten, until that is synced."""
+    files, _ = lived(tmp_path / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk(patch, tmp_path)
+
+        def before(_: int, name: str, path: Path | None) -> None:
+            if name == "fsync" and "unlink" in disk.calls:
+                raise OSError(5, "Input/output error")
+
+        disk.before = before
+        with pytest.raises(StorageFailed):
+            files.erase()
+        assert journals(tmp_path / "data") == []
+        disk.heal()
+        disk.calls.clear()
+        files.erase()
+    assert disk.calls == ["fsync"]
+
+
 def test_a_journal_without_lines(tmp_path: Path) -> None:
     """It keeps its head, without which the next start would refuse all lines that follow."""
     files, topic = started(tmp_path)[0], Topic()
