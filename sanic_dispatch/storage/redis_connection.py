@@ -267,12 +267,11 @@ class _RedisProtocol(asyncio.Protocol):
         answer: asyncio.Future[Any] = self._loop.create_future()
         if self._watch is None:
             self._watch = self._loop.call_later(TIMEOUT_S, self._check_timeouts)
+        self._waiting.append((answer, until_s))
         try:
             self._transport.write(packed)
         except Exception as error:  # such as MemoryError: a part of it may be on its way
-            self.abort("it could not be written to")
-            raise OutcomeUnknown(f"Redis gave no answer: {self._reason}") from error
-        self._waiting.append((answer, until_s))
+            self.abort(f"it could not be written to: {error!r}")
         return await answer
 
     def abort(self, reason: str) -> None:

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -618,6 +619,27 @@ async def test_a_command_that_cannot_be_written(
         patch.setattr(NoMemory, "abort", before._transport.abort)
         patch.setattr(before, "_transport", NoMemory())
         with pytest.raises((OutcomeUnknown, MemoryError)):
+            await client.call("ECHO", "first")
+    answers = await asyncio.gather(*(client.call("ECHO", str(n)) for n in range(3)))
+    assert answers == [b"0", b"1", b"2"]
+
+
+async def test_a_command_whose_answer_cannot_be_awaited(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not sent: the next command would get its answer."""
+    client = opened()._client
+    await client.call("PING")
+
+    class NoMemory(deque[Any]):
+        def append(self, _: Any) -> None:
+            raise MemoryError
+
+    connection = client._connection
+    assert connection
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "_waiting", NoMemory())
+        with pytest.raises(MemoryError):
             await client.call("ECHO", "first")
     answers = await asyncio.gather(*(client.call("ECHO", str(n)) for n in range(3)))
     assert answers == [b"0", b"1", b"2"]
