@@ -421,10 +421,9 @@ class RedisStore(Store):
             encoded = await self._client.call("LRANGE", self._keys["epochs"], 0, -1)
             epochs = [Epoch(*ujson.loads(each)) for each in encoded]
             rows = await self._read_stream()
-        except (ValueError, TypeError) as error:
-            reason = f"{self._keys['history']}: {error}"
+        except UNREADABLE as error:
+            reason = f"{self._keys['history']}: {describe_error(error)}"
             raise RedisUnusable(self._where, reason) from error
-
         try:
             await asyncio.to_thread(self._segments.load_shared, epochs, rows, jobs)
         except OSError as error:

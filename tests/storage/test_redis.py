@@ -176,6 +176,15 @@ async def test_an_entry_that_cannot_be_read(opened: Open, client: Redis, prefix:
     assert await client.hget(f"{{{prefix}}}:jobs", "abc") == b'{"id":"abc"'
 
 
+async def test_events_that_cannot_be_read(opened: Open, client: Redis, prefix: str) -> None:
+    """An entry of the stream that is not ours is refused in one line, as any other entry is."""
+    store = opened()
+    await store.load()
+    await client.xadd(f"{{{prefix}}}:history", {"theirs": "[]"}, id="1-0")
+    with pytest.raises(RedisUnusable, match="history: b'e' is missing"):
+        await store.load()
+
+
 async def test_trying_to_write_changes_nothing(opened: Open) -> None:
     """The owner learns whether a batch would be accepted; a standby is refused."""
     store = opened()
