@@ -101,7 +101,7 @@ class JsonFiles:
         """Whether all was read: what a load has refused is left as it was."""
 
     def load(self) -> Stored:
-        self._is_loaded = False
+        self._is_loaded = self._outcome_is_unknown = False
         recover_folder(self._folder, fsync=self._fsync)
         self._anchor = Anchor((self._folder, self._folder / LOCK))
         if self._journal is None or self._ledger is None or self._jobs is None:

@@ -128,8 +128,9 @@ class SqliteFile:
         """Whether the last transaction may or may not be durable."""
 
     def load(self) -> Stored:
-        """Return all records. Raises NotAQueue."""
-        database = self._database()
+        """Return all records, with the last batch if that has become durable. Raises NotAQueue."""
+        database = self._reopen() if self._outcome_is_unknown else self._database()
+        self._outcome_is_unknown = False
         jobs, workers = self._jobs(database), self._workers(database)
         for name, records in (("jobs", jobs), ("workers", workers)):
             if len({record.id for record in records}) < len(records):

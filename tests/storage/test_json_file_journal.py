@@ -247,6 +247,22 @@ def test_a_journal_that_could_not_be_synced(call: str, tmp_path: Path) -> None:
     assert kept(started(tmp_path / "data")[0]) == happened(topic)
 
 
+def test_a_load_while_the_outcome_is_unknown(tmp_path: Path) -> None:
+    """It carries the batch out, as a start does; edits after that are seen."""
+    files, topic = lived(tmp_path / "data")
+    batch = topic.with_events(topic.put(job(9)))
+    with pytest.MonkeyPatch.context() as patch:
+        Disk(patch, tmp_path).fail("fdatasync")
+        with pytest.raises(OutcomeUnknown):
+            files.commit(batch)
+        topic.apply(batch)
+        assert in_order(files.load()) == topic.stored()
+    files.try_writing()
+    path = tmp_path / "data" / "jobs.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert files.refresh()
+
+
 def fail_in_journals(disk: Disk, *calls: str) -> None:
     """Fail these calls for journals, and a sync of their folder."""
 

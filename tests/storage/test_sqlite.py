@@ -305,6 +305,21 @@ def test_not_ready_while_the_outcome_is_unknown(folder: Path) -> None:
     store.close()
 
 
+def test_a_load_while_the_outcome_is_unknown(folder: Path) -> None:
+    """The file is opened anew, and the outcome is what is read: the batch is not repeated."""
+    store, batch = SqliteFile(folder / NAME), Topic().put(job(20))
+    store.load()
+    store._opened = before = FailingConnection(store._database(), "SQLITE_IOERR_FSYNC")  # type: ignore[assignment]
+    with pytest.raises(OutcomeUnknown):
+        store.commit(batch)
+    assert job(20) not in store.load().jobs
+    assert store._opened is not before
+    store.try_writing()
+    store.commit(Topic().put(job(21)))
+    assert {job(20), job(21)}.intersection(store.load().jobs) == {job(21)}
+    store.close()
+
+
 def test_a_repeat_that_certainly_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The outcome stays unknown: the first attempt, whose sync failed, may be durable, as here."""
     store = SqliteFile(folder / NAME)
