@@ -1,7 +1,8 @@
 """Snapshots of what is folded from the event log, in the folder of its segments or in memory.
 
 They are derived: a fold that finds none begins with the first event, and one that is missing or
-damaged is made again. Only the one who makes a snapshot knows what is in it. It has data of jobs,
+damaged is made again; but if the oldest events were dropped, the first one alone says what there
+was before the others. Only the one who makes a snapshot knows what is in it. It has data of jobs,
 so it is removed when the data of one of them is erased.
 """
 
