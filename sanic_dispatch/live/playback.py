@@ -95,7 +95,7 @@ class _Playback:
                     raise
         except InvalidRequest:
             self._connection.close(close_codes.CLIENT_SPOKE)
-        except (DispatchError, OSError):
+        except DispatchError:
             self._connection.close(close_codes.TRY_LATER)
         else:
             self._connection.abort()

@@ -19,7 +19,7 @@ import structlog
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.errors import InvalidRequest, MomentInHole
+from sanic_dispatch.errors import InvalidRequest, MomentInHole, StorageFailed
 from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.views import Monitor
 from sanic_dispatch.storage.checkpoint import Pace
@@ -140,7 +140,8 @@ class Rewinder:
 
         A ``player`` looks at later and later moments, so each step costs little; one in the future
         is the present, since its process may have another clock. Raises InvalidRequest for any
-        other moment in the future, one before the kept history, or in a hole of it.
+        other moment in the future, one before the kept history, or in a hole of it; StorageFailed
+        if the history cannot be read.
         """
         self._catch_up()
         now_s = self._clock.now_s()
@@ -153,6 +154,8 @@ class Rewinder:
         try:
             async with self._one_at_a_time:
                 return await asyncio.to_thread(self._look, moment_s, player, is_cancelled.is_set)
+        except OSError as error:
+            raise StorageFailed(f"the history cannot be read: {error}") from error
         finally:
             self._looking -= 1
             is_cancelled.set()

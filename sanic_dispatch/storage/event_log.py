@@ -232,7 +232,10 @@ class EventLog(ABC):
 
     @abstractmethod
     def events_with_payloads(self, after: int) -> Iterator[EventWithPayload]:
-        """Yield the events after a number, in order; what is missing is a gap in the numbers."""
+        """Yield the events after a number, in order; what is missing is a gap in the numbers.
+
+        Raises OSError for what cannot be read now: it may be there again.
+        """
 
     @property
     @abstractmethod

@@ -135,15 +135,15 @@ def _payloads_in(segment: OpenSegment, span: Question) -> Iterator[Payload | Dam
 def events_after(
     files: SegmentFiles, newest: Sequence[Recorded], after: int
 ) -> Iterator[EventWithPayload]:
-    """Yield the events after a number with their payloads, in order.
+    """Yield the events after a number with their payloads, in order. Raises OSError.
 
-    What is dropped meanwhile or cannot be read is a gap in the numbers.
+    What is damaged, or dropped meanwhile, is a gap in the numbers.
     """
     seen_n, paths = after, files.paths()
     for at, (_, path) in enumerate(paths):
         if at + 1 < len(paths) and paths[at + 1][0] <= after + 1:
             continue
-        with suppress(OSError), files.opened(path) as segment:
+        with suppress(FileNotFoundError), files.opened(path) as segment:
             for entry in _events_with_payloads_in(segment, seen_n):
                 seen_n = entry.event.n
                 yield entry

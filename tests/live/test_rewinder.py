@@ -18,7 +18,7 @@ from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.errors import InvalidRequest
+from sanic_dispatch.errors import InvalidRequest, StorageFailed
 from sanic_dispatch.live import rewinder as module
 from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.rewinder import Rewinder
@@ -171,8 +171,27 @@ async def test_the_first_snapshot_cannot_be_read(
     history.shown = {at_s: shown for at_s, shown in history.shown.items() if at_s > first.at_s}
     with monkeypatch.context() as faulty:
         faulty.setattr(Path, "read_bytes", unreadable)
-        with pytest.raises(OSError, match="Input/output error"):
+        with pytest.raises(StorageFailed, match="Input/output error"):
             await history.rewinder().look(max(history.shown))
+    await history.check(history.rewinder())
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_a_segment_that_cannot_be_read(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A passing fault of the disk is no hole: no snapshot is made without the orders in it."""
+    monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", 500)
+    history = History(segments(tmp_path))
+    history.goes_on(2000, 40)
+    assert isinstance(history.log, SegmentLog)
+    history.log.flush()
+    _, path = history.log.files.paths()[number]
+    aside = path.rename(path.with_suffix(".aside"))
+    path.symlink_to(path)
+    with pytest.raises(StorageFailed, match="the history cannot be read: .*symbolic links"):
+        await history.rewinder().look(max(history.shown))
+    aside.replace(path)
     await history.check(history.rewinder())
 
 

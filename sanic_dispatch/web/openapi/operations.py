@@ -566,7 +566,7 @@ VIEW_STATE = Operation(
     },
     errors=(
         *("Unauthorized", "UnknownJob", "InvalidRequest"),
-        *("TooManyClients", "OutOfReach", "ShuttingDown", "NotReady", "OwnerUnreachable"),
+        *("TooManyClients", "OutOfReach", "ShuttingDown", *READING),
     ),
 )
 ASYNCAPI = Operation(

@@ -19,6 +19,7 @@ from sanic_dispatch.errors import (
     OwnerUnreachable,
     ShuttingDown,
     StandingBy,
+    StorageFailed,
     UnknownJob,
 )
 from sanic_dispatch.history.questions import time_in
@@ -42,6 +43,10 @@ from sanic_dispatch.web.websocket import Follower, handshake, limit_kernel, take
 
 ASK_AGAIN_S = 0.25
 """How long to wait before a view is asked for again that could not be reached."""
+
+_PASSING = (
+    TooManyClients, OutOfReach, StandingBy, ShuttingDown, OwnerUnreachable, StorageFailed,
+)  # fmt: skip
 
 R = TypeVar("R")
 
@@ -249,7 +254,7 @@ def _refusing() -> Iterator[None]:
         raise Refusal(close_codes.UNKNOWN_JOB, str(error), error.code) from error
     except InvalidRequest as error:
         raise Refusal(close_codes.CLIENT_SPOKE, str(error), error.code) from error
-    except (TooManyClients, OutOfReach, StandingBy, ShuttingDown, OwnerUnreachable) as error:
+    except _PASSING as error:
         raise Refusal(close_codes.TRY_LATER, str(error), error.code) from error
 
 
