@@ -138,7 +138,7 @@ class _Parent:
             try:
                 forked = self._start(number)
             except OSError as error:  # such as no room for a process, or for descriptors
-                if not self._children:
+                if not self._is_ready:  # nothing was served yet: the start has failed
                     raise
                 _log.warning("process.not_started", number=number, reason=error.strerror)
                 self._due_s[number] = monotonic() + START_RETRY_S

@@ -189,15 +189,17 @@ if process is not None:
 
 
 NO_ROOM_TO_FORK = """
-import os
+import os, sys
 from sanic_dispatch.server.processes import fork_processes
 
-real, forks = os.fork, 0
+sys.stdout = sys.stderr  # the log: its lines are written in pieces
+
+real, forks, ending = os.fork, 0, int(sys.argv[1])
 
 def fork():
     global forks
     forks += 1
-    if forks == 3:
+    if 2 < forks <= 2 + ending:
         raise BlockingIOError(11, "Resource temporarily unavailable")
     return real()
 
@@ -206,24 +208,27 @@ process = fork_processes(2, 60.0)
 if process is not None:
     process.report_ready()
     os.write(1, b"%d\\n" % process.number)
-    if forks == 2:
+    if 2 - ending < forks <= 2:
         os._exit(9)
     os.read(process.lifeline, 1)
 """
 
 
-async def test_one_that_cannot_be_started_again_at_once() -> None:
-    """It is tried again, and the others go on meanwhile."""
+@pytest.mark.parametrize(("ending", "all_started"), [(1, [1, 2, 2]), (2, [1, 1, 2, 2])])
+async def test_one_that_cannot_be_started_again_at_once(
+    ending: int, all_started: list[int]
+) -> None:
+    """It is tried again, also if all have ended; the others go on meanwhile."""
     parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", NO_ROOM_TO_FORK, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", NO_ROOM_TO_FORK, str(ending), stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout
     started: list[int] = []
-    while len(started) < 3:
+    while len(started) < len(all_started):
         line = await asyncio.wait_for(parent.stdout.readline(), 10)
         assert line, "the parent has ended"
-        started += [int(line)] if line.strip().isdigit() else []  # else it is a line of the log
-    assert sorted(started) == [1, 2, 2]
+        started.append(int(line))
+    assert sorted(started) == all_started
     parent.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(parent.wait(), 10) == 0
 
