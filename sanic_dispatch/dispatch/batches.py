@@ -22,7 +22,7 @@ A store that other programs may edit (``rereads``) is read before each batch; no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,6 +70,9 @@ Not where another process may own the topic by now.
 """
 
 Promised = Callable[[Sequence[Event]], Sequence[Event]]
+
+_About = tuple[str, str | None]
+"""What a refused report is about: the job, and the instance that says so."""
 
 _log = structlog.get_logger("sanic_dispatch")
 
@@ -406,12 +409,11 @@ class Batches:
         _log_mistake(error)
         later = self._take_gathered()
         self._undo([*pending.changes, *later.changes], pending.number)
-        for entry in (*pending.entries, *later.entries):
-            if _is_edit(entry):
-                continue  # the next look at the file finds it again, or a later one
-            if entry.reply is None:
-                self._keep(entry)
-            elif isinstance(entry.command, _READS) and self._store.may_act():
+        entries = (*pending.entries, *later.entries)
+        # Without edits: the next look at the file finds them again, or later ones.
+        self._keep(entry for entry in entries if entry.reply is None and not _is_edit(entry))
+        for entry in entries:
+            if isinstance(entry.command, _READS) and self._store.may_act():
                 entry.answer(self._machine.look(entry.command))
             else:
                 entry.refuse(error)
@@ -425,23 +427,23 @@ class Batches:
         for effect in due:
             self._on_effect(effect)
 
-    def _keep(self, entry: _QueuedCommand) -> None:
-        """Have a command applied again after COMMIT_RETRY_S, or before the next one that comes.
+    def _keep(self, entries: Iterable[_QueuedCommand]) -> None:
+        """Have commands applied again after COMMIT_RETRY_S, or before the next one that comes.
 
-        One that would change nothing is dropped: while nothing can be stored, connections come and
-        go, and workers repeat their reports.
+        Those that would change nothing are dropped: while nothing can be stored, connections come
+        and go, and workers repeat their reports.
         """
-        if self._is_moot(entry.command, self._kept):
-            return
-        self._kept.append(entry)
-        if self._retry is None:
+        noted: set[_About] = set()
+        kept = (*self._kept, *entries)
+        self._kept = [entry for entry in kept if not self._is_moot(entry.command, noted)]
+        if self._kept and self._retry is None:
             self._retry = self._clock.call_later(COMMIT_RETRY_S, self._apply_kept)
 
-    def _is_moot(self, command: c.Command, kept: Sequence[_QueuedCommand]) -> bool:
+    def _is_moot(self, command: c.Command, noted: set[_About]) -> bool:
         """Whether a command would change nothing that the commands kept before it do not.
 
         So it is for a connection that never registered, and for a refused report on a job that is
-        not known, or on which one is kept.
+        not known, or on which one is kept. ``noted`` has what those are about, and gets this one's.
         """
         tables, command = self._machine.tables, _unwrapped(command)
         if isinstance(command, c.Leave):
@@ -450,13 +452,10 @@ class Batches:
             return False
         about = job_id, instance = command.job_id, command.proof.instance
         is_of_none = not (instance and tables.jobs.of_instance(instance))
-        if is_of_none and tables.jobs.get(job_id) is None:
+        if about in noted or (is_of_none and tables.jobs.get(job_id) is None):
             return True
-        before = (_unwrapped(each.command) for each in kept)
-        return any(
-            isinstance(each, c.NoteRefusedReport) and (each.job_id, each.proof.instance) == about
-            for each in before
-        )
+        noted.add(about)
+        return False
 
     def _apply_kept(self) -> None:
         self._retry = None
@@ -488,11 +487,12 @@ class Batches:
             if entry.since_s <= late_s:
                 entry.refuse(StorageFailed(f"the storage does not answer: {_fate_of(entry)}"))
         inbox, self._inbox = self._inbox, []
+        noted: set[_About] = set()
         for entry in inbox:
             is_late = entry.since_s <= late_s
             if is_late and entry.reply is not None:
                 entry.refuse(StorageFailed("the storage does not answer: nothing was stored"))
-            elif not (is_late and self._is_moot(entry.command, self._inbox)):
+            elif not (is_late and self._is_moot(entry.command, noted)):
                 self._inbox.append(entry)
 
     # ---- a store that is edited from outside
@@ -519,11 +519,9 @@ class Batches:
             _log_mistake(error)
             self._stats.failed()
             inbox, self._inbox = self._inbox, []
+            self._keep(entry for entry in inbox if entry.reply is None)
             for entry in inbox:
-                if entry.reply is None:
-                    self._keep(entry)
-                else:
-                    entry.refuse(error)
+                entry.refuse(error)
             return False
         if edit is not None:
             self._is_edited = True

@@ -21,6 +21,7 @@ from sanic_dispatch.core.tables import Change
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch import batches as module
 from sanic_dispatch.dispatch.batches import (
     COMMIT_RETRY_S,
     COMMIT_WAIT_S,
@@ -442,6 +443,40 @@ async def test_what_workers_repeat_while_an_outcome_is_unknown_is_kept_once() ->
     noted = [each.reason for each in published if each.kind is EventKind.JOB_REPORT_REFUSED]
     assert noted == ["late 0"]
     assert batches._machine.tables.workers.at_connection == {}
+
+
+@pytest.mark.parametrize("error", [StorageFailed, OutcomeUnknown])
+async def test_many_refused_reports_while_nothing_is_stored(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is looked at once at a time: if it were compared with all others, nothing else ran."""
+    is_failing, looks, clock = False, 0, FakeClock()
+    unwrapped = module._unwrapped
+
+    def fail() -> None:
+        if is_failing:
+            raise error("no answer")
+
+    def look(command: c.Command) -> c.Command:
+        nonlocal looks
+        looks += 1
+        return unwrapped(command)
+
+    batches, _ = await opened_batches(CommittingStore(fail), clock=clock)
+    await batches.execute(c.Submit("x", b"1"))
+    await batches.execute(c.Register(worker("c1", "i1")))
+    batches.report(c.AnswerWritten("x", 1))
+    await settle()
+    is_failing = True
+    late = batches.execute(c.Submit("y", b"1"))
+    await settle()
+    monkeypatch.setattr(module, "_unwrapped", look)
+    for number in range(100):
+        batches.report(c.NoteRefusedReport("x", Proof(instance=f"i{number}"), "late", ""))
+    await clock.advance(COMMIT_WAIT_S)
+    assert 100 <= looks <= 1_000
+    with pytest.raises(StorageFailed):
+        await late
 
 
 async def test_a_connection_that_broke_while_the_disk_was_full_is_gone() -> None:
