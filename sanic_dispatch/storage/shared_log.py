@@ -97,10 +97,13 @@ class SharedLog(SegmentLog):
     def erase(self, jobs: Collection[JobRef], rest: Rest = no_rest) -> None:
         """Erase data and results of these jobs from memory and from the folder.
 
-        Raises OSError, also if another process is writing.
+        Raises OSError, also if another process is writing, or nobody can tell whose history the
+        folder has.
         """
         self._erase_in_memory(jobs)  # first: the folder may be locked
-        if self._is_foreign or not is_folder(self.files.folder):
+        written = read_epochs(self.files.folder) if self._is_foreign else []
+        is_of_others = written and set(written).isdisjoint(self._epochs)
+        if is_of_others or not is_folder(self.files.folder):
             self.snapshots.erase(jobs)
             return
         with self._locked():

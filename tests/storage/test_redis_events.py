@@ -27,6 +27,7 @@ from sanic_dispatch.storage.event_record import (
     recorded,
 )
 from sanic_dispatch.storage.redis import RedisStore
+from sanic_dispatch.storage.sealed_json import seal_json
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.segment_log import EPOCHS_NAME
 from sanic_dispatch.storage.shared_log import LOCK_NAME, SharedLog
@@ -284,6 +285,30 @@ async def test_erasing_in_a_folder_that_cannot_be_seen(start: Start, tmp_path: P
     folder.symlink_to(folder)
     with pytest.raises(OSError, match="symbolic links"):
         store._segments.erase([JobRef(1, "a")])
+
+
+@pytest.mark.parametrize("damage", [b"damaged", None])
+async def test_erasing_where_the_epochs_are_lost(
+    start: Start, tmp_path: Path, damage: bytes | None
+) -> None:
+    """The folder may have the data, so it has to be tried again; another history is passed over."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, *range(1, 8))
+    await store.close()
+    folder = tmp_path / "here" / FOLDER
+    if damage is None:
+        (folder / EPOCHS_NAME).unlink()
+    else:
+        (folder / EPOCHS_NAME).write_bytes(damage)
+    store = start()
+    await began(store, topic, "b")
+    with pytest.raises(StorageFailed, match="the history of other data"):
+        await store.erase([JobRef(1, "j1")])
+    (folder / EPOCHS_NAME).write_bytes(seal_json([["x", 1, 5.0]]))
+    await store.erase([JobRef(1, "j1")])
+    shutil.rmtree(folder)
+    await store.erase([JobRef(1, "j1")])
 
 
 async def test_threads_wait_for_each_other(start: Start) -> None:
