@@ -86,6 +86,13 @@ class Standby:
         return True
 
     async def _run(self) -> None:
+        try:
+            await self._serve_in_turn()
+        except Exception:  # a mistake of ours: what is left of its state must not act again
+            _log.exception("ownership.failed")
+            await self._ownership.release(None)
+
+    async def _serve_in_turn(self) -> None:
         if not self._dispatcher.is_open:
             await self._show(None)
         while True:

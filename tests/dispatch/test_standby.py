@@ -464,6 +464,24 @@ async def test_a_topic_that_could_not_be_taken_over_is_free_again(
         await last.stop()
 
 
+async def test_a_topic_that_could_not_be_dropped_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may take it; this one does not, since what is left of it here might act."""
+    monkeypatch.setattr(standby, "LOAD_RETRY_S", 0.0)
+    async with shared_world() as (world, ownership):
+        await world.dispatcher.stand_by()
+        last = Standby(world.dispatcher, cast(Ownership, ownership), Turn("", None), ignore, print)
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "load", AsyncMock(side_effect=StorageFailed("silent")))
+            no_memory = AsyncMock(side_effect=MemoryError)
+            patch.setattr(world.dispatcher, "stand_by", no_memory)
+            last.start()
+            ownership.is_granted.set()
+            await eventually(lambda: is_equal(ownership.said, [("released", None)]))
+        await settle()
+        assert not ownership.is_owner
+        await last.stop()
+
+
 async def test_nobody_to_hand_over_to() -> None:
     """The last process keeps the topic until it has stopped."""
     async with shared_world() as (world, ownership):
