@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, cast
 
 import click
 
+from sanic_dispatch.callbacks.url import check_is_url
 from sanic_dispatch.cli.setting_option import FILE, SettingOption
 from sanic_dispatch.config.declaration import OFF, Flag, Pathname, Setting
 from sanic_dispatch.config.settings import SETTINGS, TOPICS_FOLDER
 from sanic_dispatch.config.topic_names import nearest
 from sanic_dispatch.config.webhook_entry import WebhookEntry, read_entry
-from sanic_dispatch.errors import SettingsError
+from sanic_dispatch.errors import InvalidCallback, SettingsError
 
 CONFIG = Setting(
     "--config",
@@ -109,7 +110,9 @@ def _webhooks(where: str, found: dict[str, Any]) -> tuple[WebhookEntry, ...]:
         raise SettingsError(f"--config {where}: a webhook is a table, [[webhooks]]")
     try:
         entries = tuple(map(read_entry, tables))
-    except ValueError as error:
+        for entry in entries:
+            check_is_url("url", entry.url)
+    except (ValueError, InvalidCallback) as error:
         raise SettingsError(f"--config {where}: a webhook's {error}") from None
     if not all(entry.secret for entry in entries):
         raise SettingsError(f"--config {where}: a webhook's secret is missing")

@@ -159,6 +159,7 @@ def test_the_order_of_precedence(called, file):
         ("[[webhooks]]\nevents = 'job.*'", "a webhook's url is a URL"),
         (ROOF + "[[topics.roof.webhooks]]\nuri = ''", "topic roof: a webhook's uri is unknown"),
         (2 * WEBHOOK, "two webhooks have the same URL"),
+        (WEBHOOK.replace("://", "//"), "a webhook's url: not an absolute URL with a scheme and"),
     ],
 )
 def test_a_wrong_entry_is_refused(called, file, text, words):
