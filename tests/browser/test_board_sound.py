@@ -73,6 +73,19 @@ async def test_it_is_silent_unless_switched_on(bar: Bar, visitors: Visitors) -> 
     assert await board.page.evaluate("heard") == []
 
 
+async def test_it_wakes_in_the_click(bar: Bar, visitors: Visitors) -> None:
+    """Safari lets a page sound for what the click itself calls, not for what follows an import."""
+    board = await visitors.blank_television()
+    await board.page.add_init_script(RECORD)
+    await board.open()
+    await board.page.locator("body[data-known=true]").wait_for()
+    await board.sound.evaluate(
+        "node => node.addEventListener('click', () => heard.push('clicked'))"
+    )
+    await board.sound.click()
+    await hears(board, "awake", "clicked", *CHIME)
+
+
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [("", "en: Number {} is ready"), ("?lang=de", "de: Nummer {} ist fertig")],

@@ -1,4 +1,4 @@
-import { chime, wake } from '../shared/chime.js';
+import { chime } from '../shared/chime.js';
 import { lang, t } from '../shared/i18n.js';
 
 /** Older news is not said: after a break the board would talk about drinks that were fetched long ago. */
@@ -15,14 +15,13 @@ export class Announcer {
   #isOver = false;
 
   /**
-   * It chimes once. Call it in the handler of a click: browsers keep a page silent until somebody has touched it.
+   * It chimes once.
    * @param {() => number} now the server's time in seconds
    * @param {{n: number}[]} ready the orders that are ready already
    */
   constructor(now, ready) {
     this.#now = now;
     this.#known = numbers(ready);
-    wake();
     this.#end = chime();
   }
 

@@ -1,5 +1,6 @@
 import { serviceUrl } from '../shared/service_url.js';
 import { columns } from '../shared/board_columns.js';
+import { wake } from '../shared/chime.js';
 import { Connection } from '../shared/connection.js';
 import { $, el, say } from '../shared/dom.js';
 import { showTitle, t, translatePage } from '../shared/i18n.js';
@@ -100,6 +101,7 @@ async function switchSound() {
     announcer.stop();
     announcer = null;
   } else {
+    wake(); // now: to Safari, what comes after an import is not in the handler of the click any more
     const { Announcer } = await import('./announcer.js');
     announcer = new Announcer(() => connection.now, columns(connection.view.entries).ready);
   }
