@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.browser.pages import hold_back
+from tests.browser.pages import OrderPage, hold_back
 from tests.browser.served_bar import OPERATOR_TOKEN, Bar, open_bar
 from tests.browser.visitors import Visitors
 
@@ -121,3 +121,18 @@ async def test_an_order_with_a_wrong_token_says_what_to_do(visitors: Visitors) -
     await phone.order()
     await phone.shows("rejected")
     await expect(phone.note).to_contain_text("please scan the code at the bar.")
+
+
+async def test_an_order_that_a_tab_without_the_token_cannot_send(visitors: Visitors) -> None:
+    """The tab that has the token keeps it, and sends it."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone(f"?token={SUBMIT_TOKEN}")
+    await phone.is_loaded()
+    await phone.page.route("**/submit-job", lambda route: route.abort())
+    await phone.order()
+    await phone.shows("unsent")
+    other = OrderPage(await phone.page.context.new_page(), phone.base_url)
+    await other.open()
+    await other.shows("rejected")
+    await phone.page.unroute("**/submit-job")
+    await phone.shows("waiting")

@@ -126,10 +126,12 @@ export class MyOrders {
     this.#show(other);
   }
 
-  // An order from somebody else's link has no key and is not saved; a rejected one must not be sent again.
-  #keep({ order, phase }) {
-    if (phase === 'rejected') forgetOrder(order);
-    else if (order.key) saveOrder(order);
+  // An order from somebody else's link has no key and is not saved; a rejected one must not be sent again, unless only
+  // the code of the bar is missing, which another tab may have.
+  #keep({ order, phase, problem }) {
+    if (phase === 'rejected') {
+      if (problem.status !== 401) forgetOrder(order);
+    } else if (order.key) saveOrder(order);
   }
 
   #announce(tracked) {
