@@ -45,7 +45,7 @@ GAP_PX = """() => {
         (id) => document.getElementById(id).getBoundingClientRect());
     return logo.left - number.right;
 }"""
-BROKEN_WORDS = r"""() => [...document.querySelectorAll('#queue-list span')]
+BROKEN_WORDS = r"""(selector) => [...document.querySelectorAll(selector)]
     .flatMap(({ firstChild }) => [...firstChild.data.matchAll(/\S+/g)].map((word) => {
         const range = document.createRange();
         range.setStart(firstChild, word.index);
@@ -534,7 +534,15 @@ async def test_the_queue_in_large_letters(bar: Bar, visitors: Visitors) -> None:
     await phone.page.evaluate("document.documentElement.style.fontSize = '200%'")
     await phone.queue.locator("summary").click()
     await expect(phone.queue).to_contain_text("Virgin Colada")
-    assert await phone.page.evaluate(BROKEN_WORDS) == []
+    assert await phone.page.evaluate(BROKEN_WORDS, "#queue-list span") == []
+
+
+async def test_the_logos_in_large_letters(visitors: Visitors) -> None:
+    """Nor is a name there, not even on the narrowest phone."""
+    phone = await visitors.phone(viewport={"width": 320, "height": 640})
+    await expect(phone.page.locator("#logos b")).to_have_count(8)
+    await phone.page.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert await phone.page.evaluate(BROKEN_WORDS, "#logos b") == []
 
 
 async def test_a_choice_is_seen_in_forced_colours(visitors: Visitors) -> None:
