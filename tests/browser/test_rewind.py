@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.monitor_page import MonitorPage
@@ -300,3 +301,16 @@ async def test_nothing_has_happened_yet(visitors: Visitors) -> None:
     monitor = await visitors.blank_desk()
     await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de#rewind")
     await expect(monitor.rewound).to_contain_text("Es gibt noch keinen Verlauf.")
+
+
+@pytest.mark.parametrize("width", [320, 390])
+async def test_on_a_phone_with_large_letters(bar: Bar, visitors: Visitors, width: int) -> None:
+    """The controls are no wider than it."""
+    await begin(bar)
+    monitor = await visitors.operator(viewport={"width": width, "height": 844})
+    await look_at(monitor, 60)
+    await monitor.page.evaluate("document.documentElement.style.fontSize = '200%'")
+    too_wide = """node => [node, ...node.querySelectorAll('*')]
+        .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth)
+        .map((one) => one.outerHTML.slice(0, 80))"""
+    assert await monitor.rewound.evaluate(too_wide) == []
