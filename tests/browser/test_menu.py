@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ujson
@@ -13,12 +16,14 @@ from tests.browser.served_bar import Bar, open_bar
 from tests.browser.visitors import Visitors
 from tests.support.server import eventually
 
-MENU = {
+MENU: dict[str, Any] = {
     "drinks": [
         {"id": "tea", "name": {"en": "Tea", "de": "Tee"}, "description": "Hot"},
         {"id": "mint", "name": "Mint <b>", "image": "img/drinks/nothing.svg"},
     ]
 }
+
+MENU_FILE = "menu.json"
 
 KNOWS = """async (id) => {
     const { find } = await import(new URL('js/shared/menu.js', document.baseURI));
@@ -26,14 +31,25 @@ KNOWS = """async (id) => {
 }"""
 
 
-@pytest.mark.parametrize(("locale", "name"), [("en-GB", "Tea"), ("de-DE", "Tee")])
-async def test_the_operators_menu(browser: Browser, tmp_path: Path, locale: str, name: str) -> None:
-    """The pages have its drinks and no others, in the customer's language; markup is text."""
-    path = tmp_path / "menu.json"
-    path.write_text(ujson.dumps(MENU))
+@asynccontextmanager
+async def bar_with_menu(
+    browser: Browser, folder: Path, menu: dict[str, Any]
+) -> AsyncIterator[tuple[Bar, Visitors]]:
+    """Open a bar with a menu, and its pages, which must not complain."""
+    path = folder / MENU_FILE
+    path.write_text(ujson.dumps(menu))
     async with open_bar(menu=path) as bar:
         visitors = Visitors(browser, bar.proxy)
         visitors.expect_network_errors = True
+        yield bar, visitors
+        await visitors.leave()
+        assert visitors.complaints == []
+
+
+@pytest.mark.parametrize(("locale", "name"), [("en-GB", "Tea"), ("de-DE", "Tee")])
+async def test_the_operators_menu(browser: Browser, tmp_path: Path, locale: str, name: str) -> None:
+    """The pages have its drinks and no others, in the customer's language; markup is text."""
+    async with bar_with_menu(browser, tmp_path, MENU) as (bar, visitors):
         phone = await visitors.phone(locale=locale)
         await expect(phone.page.locator("#drinks b")).to_have_text([name, "Mint <b>"])
         await phone.drink(f"{name} Hot").check()
@@ -42,39 +58,28 @@ async def test_the_operators_menu(browser: Browser, tmp_path: Path, locale: str,
         await expect(phone.page.locator("#drink")).to_have_text(name)
         await bar.sees(1, "waiting")
         assert [order["drink"] for order in (await bar.orders()).values()] == ["tea"]
-        await visitors.leave()
-        assert visitors.complaints == []
 
 
 async def test_an_id_that_another_drink_has_as_its_name(browser: Browser, tmp_path: Path) -> None:
     """The drink with that id is meant, on the button, on the ticket and on the board."""
     drinks = [{"id": "tonic-water", "name": "Tonic"}, {"id": "tonic", "name": "Gin & Tonic"}]
-    path = tmp_path / "menu.json"
-    path.write_text(ujson.dumps({"drinks": drinks}))
-    async with open_bar(menu=path) as bar:
-        visitors = Visitors(browser, bar.proxy)
+    async with bar_with_menu(browser, tmp_path, {"drinks": drinks}) as (bar, visitors):
         phone, board = await visitors.phone(), await visitors.television()
         await phone.place("Gin & Tonic")
         await expect(phone.page.locator("#drink")).to_have_text("Gin & Tonic")
         await expect(board.page.locator("#next small")).to_have_text("Gin & Tonic")
         assert [order["drink"] for order in (await bar.orders()).values()] == ["tonic"]
-        await visitors.leave()
 
 
 async def test_a_missing_picture(browser: Browser, tmp_path: Path) -> None:
     """The form and the order show the picture of drinks that have none."""
-    path = tmp_path / "menu.json"
-    path.write_text(ujson.dumps(MENU))
-    async with open_bar(menu=path) as bar:
-        visitors = Visitors(browser, bar.proxy)
-        visitors.expect_network_errors = True
+    async with bar_with_menu(browser, tmp_path, MENU) as (_, visitors):
         phone = await visitors.phone()
         no_picture = "img/drinks/drink.svg"
         await expect(phone.page.locator("#drinks img").last).to_have_attribute("src", no_picture)
         await phone.place("Mint <b>")
         for picture in await phone.page.locator("#ticket .drink").all():
             await expect(picture).to_have_attribute("src", no_picture)
-        await visitors.leave()
 
 
 async def test_a_menu_that_cannot_be_had(visitors: Visitors) -> None:
@@ -88,17 +93,13 @@ async def test_a_menu_that_cannot_be_had(visitors: Visitors) -> None:
 
 async def test_an_edit_of_the_menu(browser: Browser, tmp_path: Path) -> None:
     """A board that stays open has the names of new drinks, and keeps them without a network."""
-    path = tmp_path / "menu.json"
-    path.write_text(ujson.dumps(MENU))
-    async with open_bar(menu=path) as bar:
-        visitors = Visitors(browser, bar.proxy)
-        visitors.expect_network_errors = True
+    async with bar_with_menu(browser, tmp_path, MENU) as (bar, visitors):
         board = await visitors.blank_television()
         await board.page.clock.install()
         await board.open()
         await board.shows(next=[])
         drinks = [*MENU["drinks"], {"id": "sbagliato", "name": "Negroni Sbagliato"}]
-        path.write_text(ujson.dumps({"drinks": drinks}))
+        (tmp_path / MENU_FILE).write_text(ujson.dumps({"drinks": drinks}))
         await loads_again(board.page)
         await eventually(lambda: board.page.evaluate(KNOWS, "sbagliato"))
         await bar.order("Ada", drink="sbagliato")
@@ -107,16 +108,11 @@ async def test_an_edit_of_the_menu(browser: Browser, tmp_path: Path) -> None:
         await loads_again(board.page)
         await bar.order("Bert", drink="sbagliato")
         await expect(board.page.locator("#next small")).to_have_text(["Negroni Sbagliato"] * 2)
-        await visitors.leave()
 
 
 async def test_a_menu_that_comes_late(browser: Browser, tmp_path: Path) -> None:
     """The board then has the names of drinks, also of those that it shows already."""
-    path = tmp_path / "menu.json"
-    path.write_text(ujson.dumps(MENU))
-    async with open_bar(menu=path) as bar:
-        visitors = Visitors(browser, bar.proxy)
-        visitors.expect_network_errors = True
+    async with bar_with_menu(browser, tmp_path, MENU) as (bar, visitors):
         await bar.order("Ada", drink="tea")
         board = await visitors.blank_television()
         await board.page.clock.install()
@@ -128,7 +124,6 @@ async def test_a_menu_that_comes_late(browser: Browser, tmp_path: Path) -> None:
         await loads_again(board.page)
         await bar.order("Bert", drink="tea")
         await expect(name).to_have_text("Tea")
-        await visitors.leave()
 
 
 async def loads_again(page: Page) -> None:
