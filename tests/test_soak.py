@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from itertools import count
+from itertools import count, takewhile
 
 import pytest
 from yarl import URL
@@ -121,6 +121,11 @@ class Bar:
         callbacks = {url for robot in self.robots for url in robot.instance.callback_urls}
         return callbacks | {worker.worker_id for worker in self.connected}
 
+    @property
+    def has_seen_everything(self) -> bool:
+        """Whether every mishap has happened."""
+        return self.happened.keys() >= MISHAPS | BREAKS
+
     async def calm_down(self) -> None:
         """End all mishaps; return once all robots were continued, or have begun again."""
         self._link.resets = 0.0
@@ -189,12 +194,14 @@ async def working_bar(line: Line) -> AsyncIterator[tuple[Bar, DispatchClient]]:
             await tasks.cancel()
 
 
-async def submit_all(client: DispatchClient) -> dict[int, str]:
+async def submit_all(bar: Bar, client: DispatchClient) -> dict[int, str]:
     """Submit all orders, most of them when the last one is over, some in a rush; return their ids.
 
-    In a rush orders have to wait in line.
+    In a rush orders have to wait in line. There are more of them until the dice have brought every
+    mishap.
     """
-    orders, rng, ids = iter(range(ORDERS)), random.Random(SEED), {}
+    rng, ids = random.Random(SEED), dict[int, str]()
+    orders = takewhile(lambda order: order < ORDERS or not bar.has_seen_everything, count())
 
     async def submit_some() -> None:
         for order in orders:
@@ -231,10 +238,13 @@ async def until_all_wait(bar: Bar, client: DispatchClient) -> None:
                 return
 
 
-async def until_each_mixes(bar: Bar, client: DispatchClient) -> None:
-    """Order until every worker has mixed one more: none is passed over for ever."""
+async def until_each_mixes(bar: Bar, client: DispatchClient, first: int) -> None:
+    """Order until every worker has mixed one more: none is passed over for ever.
+
+    ``first`` is the number of the first of these orders.
+    """
     before = {worker: worker.mixed for worker in (*bar.robots, *bar.connected)}
-    for order in count(ORDERS):
+    for order in count(first):
         if all(worker.mixed > mixed for worker, mixed in before.items()):
             return
         await until_over(client, (await client.submit(order)).job_id)
@@ -260,10 +270,10 @@ async def test_every_order_is_mixed_once_or_failed(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(worker_connections, "TICK_S", 0.05)
     line = Line()
     async with working_bar(line) as (bar, client), asyncio.timeout(LONGEST_S):
-        ids = await submit_all(client)
+        ids = await submit_all(bar, client)
         await bar.calm_down()
         await until_all_wait(bar, client)
-        await until_each_mixes(bar, client)
+        await until_each_mixes(bar, client, len(ids))
         jobs = {order: await client.job(job_id) for order, job_id in ids.items()}
         assert line.overtaken == []
         assert max(bar.mixed.values()) == 1
@@ -275,4 +285,3 @@ async def test_every_order_is_mixed_once_or_failed(monkeypatch: pytest.MonkeyPat
         assert {(job.state, job.raw["reason"]) for job in failed} <= {
             ("failed", "its process instance is gone")
         }
-        assert bar.happened.keys() >= MISHAPS | BREAKS, "the dice did not bring every mishap"
