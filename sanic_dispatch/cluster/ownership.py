@@ -42,9 +42,6 @@ NOTICE_POLLS = 1.25
 STORE_RETRY_S = 0.1
 """How long to wait after a failed call."""
 
-LONGEST_GAP_S = 2.0
-"""After a longer time between two polls the store counts as having been unreachable."""
-
 _log = structlog.get_logger("sanic_dispatch.cluster")
 
 
@@ -70,6 +67,15 @@ class LeaseTimes(NamedTuple):
     renew_s: float = 1.0
     poll_s: float = 0.2
     turn_s: float = 1.0
+
+    @property
+    def longest_gap_s(self) -> float:
+        """After a longer time between two polls the store counts as having been unreachable.
+
+        What held the poll up may have held the owner up too, whose last heartbeat was by then up to
+        ``renew_s`` ago.
+        """
+        return self.lease_s - self.renew_s
 
 
 LEASE_TIMES = LeaseTimes()
@@ -355,7 +361,7 @@ class _StateWatch:
 
     def note(self, state: str, now_s: float) -> None:
         """Record the state that a poll returned."""
-        if state != self._state or now_s - self._seen_s > LONGEST_GAP_S:
+        if state != self._state or now_s - self._seen_s > self._times.longest_gap_s:
             self._state, self._since_s = state, now_s
         self._seen_s = now_s
 
@@ -369,7 +375,7 @@ class _StateWatch:
         That is if it is free, or has not changed for a whole lease; the process whose turn it is
         is first.
         """
-        if self._state is None or now_s - self._seen_s > LONGEST_GAP_S:
+        if self._state is None or now_s - self._seen_s > self._times.longest_gap_s:
             return None
         wait_s = 0.0 if self._state == FREE else self._times.lease_s
         if not is_ours:

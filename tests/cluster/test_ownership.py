@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.cluster.members import Member
-from sanic_dispatch.cluster.ownership import FREE, LEASE_TIMES, Claim, ClaimAnswer, Ownership
+from sanic_dispatch.cluster.ownership import (
+    FREE,
+    LEASE_TIMES,
+    Claim,
+    ClaimAnswer,
+    LeaseTimes,
+    Ownership,
+)
 from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 
 SEEDS = range(20)
@@ -124,10 +131,12 @@ class FakeLink:
 class Process:
     """A process that owns or stands by while it runs; it can be killed and restarted."""
 
-    def __init__(self, link: FakeLink, name: str, drift_s: float = 0.0) -> None:
+    def __init__(
+        self, link: FakeLink, name: str, drift_s: float = 0.0, times: LeaseTimes = LEASE_TIMES
+    ) -> None:
         self.link = link
         self.is_our_turn = True
-        self.ownership = Ownership(link, member(name), now_s=lambda: now_s() + drift_s)
+        self.ownership = Ownership(link, member(name), times, lambda: now_s() + drift_s)
         self.running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -234,6 +243,34 @@ def test_a_killed_owner_is_replaced_within_five_seconds(seed: int) -> None:
         assert now_s() >= renewed_s + LEASE_TIMES.lease_s
         assert now_s() - killed_s < 5.0
         await other.kill()
+
+    on_virtual_time(run())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    "times",
+    [LEASE_TIMES, LeaseTimes(lease_s=0.8, renew_s=0.25, poll_s=0.05)],
+    ids=["usual", "short"],
+)
+def test_a_machine_that_is_held_up_keeps_the_owner(times: LeaseTimes, seed: int) -> None:
+    """Neither of its processes could do anything meanwhile, for however long that was."""
+    rng = random.Random(seed)
+
+    async def run() -> None:
+        register, loop = FakeRegister(), asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        ada, bert = (
+            Process(FakeLink(register, rng), name, times=times) for name in ("ada", "bert")
+        )
+        await eventually_one([ada, bert], 1.0)
+        for _ in range(20):
+            await watch([ada, bert], rng.uniform(1.0, 2.0) * times.renew_s)
+            loop.now_s += rng.choice((0.2, 0.5, 0.75, 1.0, 2.0)) * times.lease_s
+        await eventually_one([ada, bert], 1.0)
+        assert register.epoch == 1
+        for each in (ada, bert):
+            await each.kill()
 
     on_virtual_time(run())
 
