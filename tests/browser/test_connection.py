@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Request, expect
 
 from tests.browser.pages import OrderPage, connects_while_loading, hold_back
 from tests.browser.served_bar import Bar
@@ -21,6 +21,8 @@ KEEP_ORDERS = """async (ids) => {
 NO_ROOM = """() => {
     Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); };
 }"""
+DEAF = "addEventListener('storage', (event) => event.stopImmediatePropagation())"
+"""As of a tab that has not heard yet what another one has stored."""
 NEXT_STORAGE_EVENT = """() => new Promise((resolve) => {
     addEventListener('storage', () => resolve(), { once: true });
 })"""
@@ -238,6 +240,25 @@ async def test_discarding_in_one_tab_discards_in_all(bar: Bar, visitors: Visitor
     assert await bar.orders() == {}
 
 
+async def test_a_discarded_order_that_another_tab_is_sending(visitors: Visitors) -> None:
+    """If that fails before the other tab hears of it, the order stays discarded."""
+    phone = await visitors.phone()
+    await phone.is_loaded()
+    await phone.page.context.route("**/submit-job", lambda route: route.abort())
+    await phone.order("Lemonade")
+    await phone.shows("unsent")
+    other = OrderPage(await phone.page.context.new_page(), phone.base_url)
+    await other.page.add_init_script(DEAF)
+    await other.open()
+    await other.shows("unsent")
+    await phone.button("Discard").click()
+    async with other.page.expect_event("requestfailed", is_an_order):
+        await other.page.evaluate("dispatchEvent(new Event('online'))")
+    await other.page.evaluate("new Promise(requestAnimationFrame)")  # then the page knows, too
+    await other.page.reload()
+    await expect(other.submit).to_be_visible()
+
+
 async def test_an_order_that_another_tab_has_sent(bar: Bar, visitors: Visitors) -> None:
     """It is followed, and nothing to discard; a late answer to the own request changes nothing."""
     phone = await visitors.phone()
@@ -249,13 +270,18 @@ async def test_an_order_that_another_tab_has_sent(bar: Bar, visitors: Visitors) 
     await other.open()
     await other.shows("waiting")
     await phone.shows("waiting")
-    async with phone.page.expect_request_finished():
+    async with phone.page.expect_request_finished(is_an_order):
         may_send.set()
     bar.begin()
     for page in (phone, other):
         await page.shows("assigned")
         await expect(page.tabs).to_have_count(1)
     assert bar.proxy.count("POST /submit-job") == 2
+
+
+def is_an_order(request: Request) -> bool:
+    """Return whether a request sends an order."""
+    return request.url.endswith("/submit-job")
 
 
 async def test_an_order_for_which_the_browser_has_no_room(bar: Bar, visitors: Visitors) -> None:

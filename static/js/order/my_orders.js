@@ -127,11 +127,12 @@ export class MyOrders {
   }
 
   // An order from somebody else's link has no key and is not saved; a rejected one must not be sent again, unless only
-  // the code of the bar is missing, which another tab may have.
+  // the code of the bar is missing, which another tab may have; and one that another tab has just discarded does not
+  // come back because it could not be sent from here.
   #keep({ order, phase, problem }) {
     if (phase === 'rejected') {
       if (problem.status !== 401) forgetOrder(order);
-    } else if (order.key) saveOrder(order);
+    } else if (order.key && (order.id || isSaved(order))) saveOrder(order);
   }
 
   #announce(tracked) {
@@ -215,4 +216,5 @@ export class MyOrders {
   }
 }
 
+const isSaved = (order) => allOrders().some(({ key }) => key === order.key);
 const toHeadline = () => $('headline').focus({ preventScroll: true });
