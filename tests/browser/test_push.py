@@ -336,6 +336,29 @@ async def test_a_bar_that_gives_no_key(
     await expect(phone.notified).to_have_text(ON)
 
 
+async def test_the_network_comes_back_while_the_bar_is_asked(
+    visitors: Visitors, push_service: Receiver
+) -> None:
+    """An answer that fails after that does not put off the next try."""
+    visitors.expect_network_errors = True
+    customer = await Subscriber.come(visitors, push_service, permissions=["notifications"])
+    phone = customer.phone
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def refuse(route: Route) -> None:
+        asked.set()
+        await may_answer.wait()
+        await route.fulfill(status=503, body="{}", content_type="application/problem+json")
+
+    await phone.page.route("**/push/key", refuse, times=1)
+    await phone.open()
+    await phone.place()
+    await asyncio.wait_for(asked.wait(), timeout=10)
+    await phone.page.evaluate("dispatchEvent(new Event('online'))")
+    may_answer.set()
+    await expect(phone.notified).to_have_text(ON)
+
+
 async def test_a_customer_who_does_not_want_notifications(
     visitors: Visitors, push_service: Receiver
 ) -> None:

@@ -85,15 +85,16 @@ export class Notifier {
 
   async #tell() {
     this.#isBusy = true;
+    this.#nextTry = Date.now() + RETRY_MS; // at once if this fails, and the network comes back meanwhile
     try {
       const subscription = await subscribe(this.#registration.pushManager);
       this.#obstacle = '';
       for (const id of this.#orders.filter((one) => !this.#outcomes.has(one))) await this.#tellOf(id, subscription);
       const told = this.#orders.filter((id) => this.#outcomes.get(id) === 'on');
       await noteOrdersTold(told.map((id) => ({ id, lang })));
+      this.#nextTry = 0;
     } catch (error) {
       this.#obstacle = obstacleOf(error);
-      this.#nextTry = Date.now() + RETRY_MS;
     }
     this.#isBusy = false;
     this.#onChange();
