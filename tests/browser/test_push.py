@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
+from tests.browser.pages import hold_back
 from tests.browser.served_bar import PREFIX, Bar, open_bar
 from tests.browser.service_worker import ServiceWorker, now_and_then
 from tests.browser.subscriber import A_PUSH_SERVICE, PUSHED_TO, Subscriber, message
@@ -230,6 +231,18 @@ async def test_a_browser_renews_a_subscription_by_itself(
 async def has_put(bar: Bar, count: int) -> bool:
     """Return whether so many subscriptions were sent to the service."""
     return bar.proxy.count("PUT /jobs/") == count
+
+
+async def test_a_picture_that_is_long_in_coming(visitors: Visitors, push_service: Receiver) -> None:
+    """The phone is notified all the same."""
+    customer = await Subscriber.come(visitors, push_service, permissions=["notifications"])
+    phone = customer.phone
+    may_come = await hold_back(phone.page, "**/img/drinks/lemonade.svg")
+    await phone.page.goto(f"{phone.base_url}public/order_drink.html", wait_until="commit")
+    await phone.place()
+    await expect(phone.notified).to_have_text(ON)
+    may_come.set()
+    await phone.page.wait_for_load_state()
 
 
 # ---- where there is no push

@@ -16,9 +16,14 @@ export async function startApp() {
     return null;
   }
   const registration = await navigator.serviceWorker.ready;
+  keepPage(registration);
+  return registration;
+}
+
+// Nobody waits for it: a picture may be long in coming.
+async function keepPage(registration) {
   const keep = await loaded();
   if (keep.length) registration.active.postMessage({ keep }); // none where the browser does not tell
-  return registration;
 }
 
 function linkManifest() {
