@@ -13,6 +13,16 @@ from tests.support.server import eventually
 
 BETWEEN_LOOKS_S, LONGEST_S = 0.5, 30.0
 
+SCOPE_AND_SCRIPT = """navigator.serviceWorker.ready.then(
+    ({ scope, active }) => [scope, active.scriptURL])"""
+COUNT_SHOWN = """() => {
+    self.shownSoFar = 0;
+    const { showNotification } = ServiceWorkerRegistration.prototype;
+    ServiceWorkerRegistration.prototype.showNotification = async function (...what) {
+        await showNotification.apply(this, what);
+        shownSoFar += 1;
+    };
+}"""
 SHOWN = """async () => {
     const registration = await navigator.serviceWorker.ready;
     const shown = await registration.getNotifications();
@@ -35,20 +45,22 @@ CLICK = """async (tag) => {
     const [notification] = await registration.getNotifications({ tag });
     dispatchEvent(new NotificationEvent('notificationclick', { notification }));
 }"""
+HAS_LED_SOMEWHERE = "opened.length + focused.length > 0"
 
 
 class ServiceWorker:
     """The service worker of a page that has been opened, and that may notify."""
 
-    def __init__(self, page: Page, devtools: CDPSession, registration_id: str) -> None:
+    def __init__(self, page: Page, devtools: CDPSession, registration_id: str, script: str) -> None:
         self._page = page
         self._devtools = devtools
         self._registration_id = registration_id
+        self._script = script
 
     @classmethod
     async def of(cls, page: Page) -> ServiceWorker:
         """Wait until the page's service worker is active."""
-        scope = await page.evaluate("navigator.serviceWorker.ready.then(({ scope }) => scope)")
+        scope, script = await page.evaluate(SCOPE_AND_SCRIPT)
         devtools = await page.context.new_cdp_session(page)
         ids: dict[str, str] = {}
         devtools.on(
@@ -63,15 +75,19 @@ class ServiceWorker:
             return scope in ids
 
         await eventually(is_known)
-        return cls(page, devtools, ids[scope])
+        worker = cls(page, devtools, ids[scope], script)
+        await worker.running.evaluate(COUNT_SHOWN)
+        return worker
 
     @property
     def running(self) -> Worker:
-        """The worker itself, to evaluate something in it."""
-        return self._page.context.service_workers[-1]
+        """The worker itself, to evaluate something in it; other topics have one of their own."""
+        workers = self._page.context.service_workers
+        return next(one for one in reversed(workers) if one.url == self._script)
 
     async def push(self, data: str) -> None:
-        """Deliver a push message to the service worker."""
+        """Deliver a push message to the service worker, and wait until it has shown it."""
+        before = await self.running.evaluate("shownSoFar")
         url = urlsplit(self._page.url)
         await self._devtools.send(
             "ServiceWorker.deliverPushMessage",
@@ -81,6 +97,15 @@ class ServiceWorker:
                 "data": data,
             },
         )
+        await self.has_shown(before + 1)
+
+    async def has_shown(self, count: int) -> None:
+        """Wait until it has shown so many notifications."""
+
+        async def is_so() -> bool:
+            return bool(await self.running.evaluate("shownSoFar") >= count)
+
+        await eventually(is_so, LONGEST_S)
 
     async def shown(self) -> list[dict[str, Any]]:
         """Return the notifications that are shown."""
@@ -96,12 +121,13 @@ class ServiceWorker:
         return await self.shown()
 
     async def click(self, order_id: str) -> None:
-        """Click the notification of an order.
+        """Click the notification of an order, and wait until a window was opened or focused.
 
         Only a real click may open or focus a window, so it is recorded: see ``windows``.
         """
         await self.running.evaluate(RECORD_WINDOWS)
         await self.running.evaluate(CLICK, f"order {order_id}")
+        await eventually(lambda: self.running.evaluate(HAS_LED_SOMEWHERE))
 
     async def windows(self, kind: str) -> list[str]:
         """Return the addresses of the windows that the last click ``opened`` or ``focused``."""
@@ -123,4 +149,4 @@ async def now_and_then(check: Callable[[], Awaitable[bool]]) -> None:
 
 async def is_kept(page: Page) -> None:
     """Wait until the page is kept for when the bar cannot be reached."""
-    await eventually(lambda: page.evaluate(IS_KEPT))
+    await eventually(lambda: page.evaluate(IS_KEPT), LONGEST_S)

@@ -153,14 +153,13 @@ async def test_a_click_opens_the_order_if_no_page_is_open(bar: Bar, visitors: Vi
     worker = await ServiceWorker.of(phone.page)
     await worker.push(message("1f", "ready", lang="de"))
     await worker.shows("Bestellung 42: Fertig!")
-    running = worker.running
     await phone.page.goto(f"{phone.base_url}public/board.html")
     other = await phone.page.context.new_page()
     await other.goto(f"{phone.base_url}topics/roof/public/order_drink.html")
     await worker.click("1f")
     page_url = f"{phone.base_url}public/order_drink.html"
-    assert await running.evaluate("opened") == [f"{page_url}?order=1f&lang=de"]
-    assert await running.evaluate("focused") == []
+    assert await worker.windows("opened") == [f"{page_url}?order=1f&lang=de"]
+    assert await worker.windows("focused") == []
 
 
 # ---- subscriptions
@@ -413,5 +412,5 @@ async def told(push_service: Receiver, endpoint: PushPhone, count: int) -> str:
         return len(push_service.of_path(path)) >= count
 
     path = urlsplit(endpoint.endpoint).path.removeprefix("/")
-    await eventually(has_come)
+    await eventually(has_come, 20)
     return json.dumps(endpoint.read(push_service.of_path(path)[count - 1]).said)
