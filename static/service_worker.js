@@ -39,7 +39,16 @@ self.addEventListener('message', (event) => {
 
 self.addEventListener('push', (event) => event.waitUntil(notify(event.data.json())));
 
-async function notify(message) {
+// One after the other: two at the same time would both find that neither is shown yet, and alert twice. Chromium even
+// forgets a notification if it is asked for others just then.
+let last = Promise.resolve();
+
+function notify(message) {
+  last = last.catch(() => {}).then(() => show(message));
+  return last;
+}
+
+async function show(message) {
   const { title, ...options } = noticeOf(message);
   const shown = await self.registration.getNotifications({ tag: options.tag });
   // One that is shown already was sent again, or this page was there first: it does not alert twice.

@@ -56,6 +56,10 @@ OLDER_SAFARI = "delete Response.json"
 """Safari has had Web Push since 16.4, and this since 17."""
 A_SILENT_PUSH_SERVICE = "PushManager.prototype.subscribe = () => new Promise(() => {});"
 """Chromium tries for minutes where a firewall drops what it sends."""
+NOTIFY_TWICE = """async (notice) => {
+    const { active } = await navigator.serviceWorker.ready;
+    for (let n = 0; n < 2; n++) active.postMessage({ notice });
+}"""
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +113,16 @@ async def test_each_order_has_one_notification(visitors: Visitors) -> None:
         return shown == {"Order 43: Being mixed": False, "Order 42: Ready!": True}
 
     await now_and_then(is_silent)
+
+
+async def test_two_messages_at_the_same_time(visitors: Visitors) -> None:
+    """If a push and an open page say the same, the phone alerts once."""
+    phone = await visitors.phone(permissions=["notifications"])
+    worker = await ServiceWorker.of(phone.page)
+    await phone.page.evaluate(NOTIFY_TWICE, json.loads(message("1f", "ready")))
+    await worker.has_shown(2)
+    (shown,) = await worker.shows("Order 42: Ready!")
+    assert shown["silent"]
 
 
 # ---- from the button to the click
