@@ -120,9 +120,10 @@ async def test_a_menu_that_comes_late(browser: Browser, tmp_path: Path) -> None:
         await board.open()
         name = board.page.locator("#next small").first
         await expect(name).to_have_text("tea")
-        await board.page.unroute("**/menu")
+        bar.proxy.go_offline()  # so that nothing else makes it look
+        await expect(board.strip).to_contain_text("Connection lost")
+        await board.page.route("**/menu", lambda route: route.fulfill(json=MENU))
         await loads_again(board.page)
-        await bar.order("Bert", drink="tea")
         await expect(name).to_have_text("Tea")
 
 

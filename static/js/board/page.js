@@ -113,7 +113,8 @@ document.title = t('board');
 fetch('config.json').then((one) => (one.ok ? one.json() : {})).then(showTitle, () => { /* it has no title */ });
 showCode();
 keepScreenOn(true);
-await pollMenu();
-const connection = new Connection({ view: 'board' }, render).open();
+const connection = new Connection({ view: 'board' }, render);
+await pollMenu(() => render(connection)); // the tiles may have names of drinks that are new
+connection.open();
 $('sound').onclick = switchSound;
 addEventListener('resize', () => render(connection));
