@@ -81,7 +81,24 @@ async def test_dropping(bar: Bar, receiver: Receiver, visitors: Visitors) -> Non
     receiver.answer = OK
     await bar.order("Grace")
     await expect(monitor.webhooks.last).to_contain_text("Delivering")
-    assert [each.said["data"]["ticket"] for each in receiver.of_path("till")][-1] == 2
+
+
+async def test_a_button_that_is_pressed_for_a_while(
+    bar: Bar, receiver: Receiver, visitors: Visitors
+) -> None:
+    """It is clicked, although its row changes meanwhile, as it does every two seconds."""
+    await add_webhooks(bar, receiver)
+    monitor = await visitors.operator()
+    await monitor.page.get_by_role("link", name="Outbox").click()
+    till, countdown = monitor.webhooks.last, re.compile(r"next try in \d:\d\d")
+    await expect(till).to_contain_text(countdown)
+    await monitor.button(f"Drop what is pending for {receiver.url('till')}").hover()
+    await monitor.page.mouse.down()
+    before = countdown.search(await till.inner_text())
+    assert before
+    await expect(till).not_to_contain_text(before[0])
+    await monitor.page.mouse.up()
+    await expect(monitor.dialog).to_be_visible()
 
 
 async def test_what_is_pending_for_phones(bar: Bar, receiver: Receiver, visitors: Visitors) -> None:

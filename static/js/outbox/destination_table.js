@@ -14,8 +14,10 @@ export class DestinationTable {
   #body = el('tbody');
   #about = el('p', { className: 'hint' });
   #more = el('p', { className: 'hint' });
-  /** The rows as they were drawn: buttons stay where nothing has changed. */
+  /** What is shown. */
   #drawn = '';
+  /** Its rows by id. Their buttons stay, since one that is replaced while it is pressed is not clicked. */
+  #rows = new Map();
 
   /**
    * @param {{name: string, columns: string[], actions: string[], labelOf: (one: object) => string|number,
@@ -47,14 +49,22 @@ export class DestinationTable {
     if (shown === this.#drawn) return;
     this.#drawn = shown;
     const focused = document.activeElement?.dataset.focus;
-    this.#body.replaceChildren(...destinations.map((one) => this.#row(one)));
+    this.#rows = new Map(destinations.map((one) => [one.id, this.#row(one)]));
+    const [rows, present] = [[...this.#rows.values()], this.#body.children];
+    if (rows.length !== present.length || rows.some((row, i) => row !== present[i])) this.#body.replaceChildren(...rows);
     if (focused && isFocusLost()) (this.#body.querySelector(`[data-focus="${focused}"]`) ?? this.#home).focus();
   }
 
   #row(one) {
     const { actions, cells, labelOf } = this.#kind;
-    const buttons = isFailing(one) ? actions.map((name) => this.#button(name, one.id, labelOf(one))) : [];
-    const row = el('tr', {}, ...cells(one), el('td', { className: 'acts' }, ...buttons));
+    const row = this.#rows.get(one.id) ?? el('tr', {}, el('td', { className: 'acts' }));
+    const acts = row.lastElementChild;
+    while (row.firstElementChild !== acts) row.firstElementChild.remove();
+    acts.before(...cells(one));
+    const names = isFailing(one) ? actions : [];
+    if (acts.childElementCount !== names.length) {
+      acts.replaceChildren(...names.map((name) => this.#button(name, one.id, labelOf(one))));
+    }
     row.dataset.state = one.state;
     return row;
   }
