@@ -14,7 +14,7 @@ from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Job, JobRef, State
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.errors import StorageError
-from sanic_dispatch.storage.event_log import MAX_LIMIT, EventLog, Question
+from sanic_dispatch.storage.event_log import MAX_LIMIT, EventLog, Question, check_readable
 from sanic_dispatch.storage.event_record import LoggedEvent
 from sanic_dispatch.storage.store import Store
 
@@ -81,11 +81,13 @@ class Eraser:
 def past_job(log: EventLog, ticket: int | None, job_id: str) -> Job | None:
     """Return what the event log knows of a job that is not kept any more; None if nothing.
 
-    It is named by its ticket, or else by its id, which may take seconds. This blocks.
+    It is named by its ticket, or else by its id, which may take seconds. This blocks. Raises
+    StorageFailed if a part of the log that may know it cannot be read.
     """
     question = Question(ticket=ticket) if ticket is not None else Question(job=job_id)
     job: Job | None = None
     for page in log.pages(question._replace(limit=MAX_LIMIT)):
+        check_readable(page)
         for event in page.events:
             job = _after(job, event)
     return job

@@ -42,7 +42,7 @@ from sanic_dispatch.outbox.messages import (
     trial_message,
 )
 from sanic_dispatch.outbox.sender import Sender, Work, check_open
-from sanic_dispatch.storage.event_log import MAX_LIMIT, Question
+from sanic_dispatch.storage.event_log import MAX_LIMIT, Question, check_readable
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
 from sanic_dispatch.storage.store import Store
 
@@ -220,7 +220,9 @@ class Outbox:
         try:
             async with self._readers:
                 queue.begin_reading()
-                page = await self._history.find(Question(after=queue.read_to, limit=MAX_LIMIT))
+                found = await self._history.find(Question(after=queue.read_to, limit=MAX_LIMIT))
+            check_readable(found)
+            page = found
             for hole in page.holes:
                 _log.warning("webhook.events_missing", webhook=queue.endpoint.id, **hole._asdict())
         except Exception as error:  # whatever it is, also a thread that cannot be started

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import JobRef
+from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload
 from sanic_dispatch.storage.snapshots import MemorySnapshots, Snapshots
 
@@ -84,6 +85,10 @@ class Damage(NamedTuple):
     path: Path
     byte: int
     why: str
+
+
+class Unreadable(Damage):
+    """A file that cannot be read now, as behind a fault of the disk; it may be whole."""
 
 
 class Hole(NamedTuple):
@@ -302,6 +307,13 @@ def page_of(events: Iterable[LoggedEvent], question: Question) -> Page:
                 return Page(found, found[-1].n if found else question.after)
             found.append(event)
     return Page(found)
+
+
+def check_readable(page: Page) -> None:
+    """Raise StorageFailed if the page may have more events once its files can be read."""
+    for each in page.damage:
+        if isinstance(each, Unreadable):
+            raise StorageFailed(f"the history cannot be read: {each.path}: {each.why}")
 
 
 def is_in_span(at_s: float, from_s: float | None, to_s: float | None) -> bool:

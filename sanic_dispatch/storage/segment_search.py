@@ -16,7 +16,14 @@ from typing import NamedTuple
 import ujson
 
 from sanic_dispatch.storage.atomic_file import is_gone
-from sanic_dispatch.storage.event_log import Damage, EventWithPayload, Hole, Question, is_in_span
+from sanic_dispatch.storage.event_log import (
+    Damage,
+    EventWithPayload,
+    Hole,
+    Question,
+    Unreadable,
+    is_in_span,
+)
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded
 from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles
 from sanic_dispatch.storage.segment_format import decode_event_lines
@@ -177,8 +184,8 @@ def _known_damage(segment: OpenSegment) -> Iterator[Damage]:
     return (Damage(segment.path, at, why) for at, why in segment.index.damage)
 
 
-def _unreadable(path: Path, error: OSError) -> Damage:
-    return Damage(path, 0, f"cannot be read: {error.strerror}")
+def _unreadable(path: Path, error: OSError) -> Unreadable:
+    return Unreadable(path, 0, f"cannot be read: {error.strerror}")
 
 
 class EventRange(NamedTuple):

@@ -294,3 +294,25 @@ async def test_a_job_that_is_not_kept_any_more(tmp_path: Path, by_ticket: bool) 
         assert [job.ticket for job in world.dispatcher.snapshot().finished] == [2]
         (event,) = world.store.history.find(Question(kind="job.forgotten")).events
         assert (event.ticket, event.job, event.reason) == (1, job_id, "ada")
+
+
+@pytest.mark.parametrize("by_ticket", [True, False])
+async def test_a_job_in_a_segment_that_cannot_be_read(tmp_path: Path, by_ticket: bool) -> None:
+    """It is not unknown: whoever wants it erased has to ask again."""
+    settings = Settings.of(Mode.CACHED_JSON_FILE, data_dir=tmp_path)
+    async with running_world(settings, policy=Policy(keep_finished=1)) as world:
+        job_id = await served(world)
+        await served(world, "Grace", 2)
+        job = "1" if by_ticket else job_id
+        log = world.store.history
+        assert isinstance(log, SegmentLog)
+        log.flush()
+        ((_, path),) = log.files.paths()
+        aside = path.rename(path.with_suffix(".aside"))
+        path.symlink_to(path)
+        with pytest.raises(StorageFailed, match="the history cannot be read"):
+            await world.dispatcher.operator.forget(job)
+        aside.replace(path)
+        await world.dispatcher.operator.forget(job)
+        await world.quiet()
+        assert files_with(tmp_path, SECRET.encode()) == []

@@ -17,7 +17,7 @@ from sanic_dispatch.errors import OutcomeUnknown, StandingBy, StorageFailed, Web
 from sanic_dispatch.outbox import sender
 from sanic_dispatch.outbox.endpoint_queue import GIVE_UP_S, MAX_LOADED
 from sanic_dispatch.outbox.outbox import AGAIN_S, IDLE_EVENTS
-from sanic_dispatch.storage.event_log import Page, Question
+from sanic_dispatch.storage.event_log import Page, Question, Unreadable
 from sanic_dispatch.storage.store import Batch
 from tests.outbox.conftest import Bar, settings_of
 from tests.support.clock import settle
@@ -187,21 +187,24 @@ async def test_what_is_published_while_the_log_is_read(
     assert bar.numbers == [1, 1, 2]
 
 
-async def test_a_log_that_cannot_be_read_by_mistake(
-    bar: Bar, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_fault", [True, False], ids=["of the disk", "no thread"])
+async def test_a_log_that_cannot_be_read(
+    is_fault: bool, bar: Bar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where no thread can be started: it is read a little later, also if nothing happens."""
+    """It is read a little later, also if nothing happens, and nothing in it is passed over."""
     await bar.add()
     bar.receiver.answer = status(500)
     await bar.world.submit(0)
     await bar.received(1)
     bar.receiver.answer = OK
 
-    async def no_thread(_: Question) -> Page:
+    async def find(_: Question) -> Page:
         monkeypatch.undo()
+        if is_fault:
+            return Page((), damage=[Unreadable(Path("segment"), 0, "Input/output error")])
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(bar.outbox._history, "find", no_thread)
+    monkeypatch.setattr(bar.outbox._history, "find", find)
     await bar.outbox.resume_endpoint("hook")
     await settle()
     await bar.world.clock.advance(AGAIN_S)
