@@ -23,7 +23,13 @@ from sanic_dispatch.errors import InvalidRequest, MomentInHole, StorageFailed
 from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.views import Monitor
 from sanic_dispatch.storage.checkpoint import Pace
-from sanic_dispatch.storage.event_log import Epoch, EventLog, EventWithPayload, Question
+from sanic_dispatch.storage.event_log import (
+    Epoch,
+    EventLog,
+    EventWithPayload,
+    Question,
+    check_readable,
+)
 from sanic_dispatch.storage.event_record import LoggedEvent
 from sanic_dispatch.storage.snapshots import MemorySnapshots, SnapshotRef, has_any
 
@@ -173,7 +179,7 @@ class Rewinder:
                     async with self._one_at_a_time:
                         is_over = partial(self._is_upkeep_over, is_cancelled)
                         await asyncio.to_thread(self._save_new, is_over)
-                except (OSError, ValueError, LookupError) as error:
+                except (OSError, StorageFailed, ValueError, LookupError) as error:
                     _log.warning("snapshot.not_made", reason=str(error))
         finally:
             is_cancelled.set()
@@ -247,8 +253,10 @@ class Rewinder:
             self._monitors.popitem(last=False)[1].close()
 
     def _first_event(self, after: int = 0) -> LoggedEvent | None:
-        """Return the first event after this number that the log still has."""
-        return next(iter(self._log.find(Question(after=after, limit=1)).events), None)
+        """Return the first event after this number that the log still has. Raises StorageFailed."""
+        page = self._log.find(Question(after=after, limit=1))
+        check_readable(page)
+        return next(iter(page.events), None)
 
     def _stamp(self) -> Stamp:
         log = self._log

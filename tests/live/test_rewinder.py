@@ -153,22 +153,30 @@ async def test_snapshots_that_cannot_be_read(
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
-async def test_the_first_snapshot_cannot_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without it nobody knows what was before the kept events: no view is made of these alone."""
+async def without_beginning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> History:
+    """Return a history of which a snapshot, the first of many, says what was before its events."""
     monkeypatch.setattr(segment_writer, "SEGMENT_EVENTS", 500)
-    history = History(segments(tmp_path))
+    monkeypatch.setattr(module, "SNAPSHOT_EVENTS", 1)
+    history = History(segments(folder))
     history.goes_on(1500, 30)
     log = history.log
     assert isinstance(log, SegmentLog)
     log.flush()
     await history.check(history.rewinder())
-    history.log = log = segments(tmp_path, keep_bytes=log.stats.size_bytes // 2)
+    history.log = log = segments(folder, keep_bytes=log.stats.size_bytes // 2)
     log.maintain()
     first = next(iter(log.find(Question(limit=1)).events))
     assert first.n > 1
     history.shown = {at_s: shown for at_s, shown in history.shown.items() if at_s > first.at_s}
+    assert len(log.snapshots.refs()) > 1
+    return history
+
+
+async def test_the_first_snapshot_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it nobody knows what was before the kept events: no view is made of these alone."""
+    history = await without_beginning(tmp_path, monkeypatch)
     with monkeypatch.context() as faulty:
         faulty.setattr(Path, "read_bytes", unreadable)
         with pytest.raises(StorageFailed, match="Input/output error"):
@@ -334,19 +342,40 @@ async def test_views_of_players_that_have_gone_are_dropped(log: EventLog) -> Non
     assert list(rewinder._monitors) == ["here"]
 
 
-async def test_upkeep(tmp_path: Path) -> None:
-    """Snapshots of what is new are made in the background."""
-    history = History(segments(tmp_path))
-    rewinder, sleeps = history.rewinder(), iter([None, None])
+async def keep_up_twice(history: History) -> None:
+    sleeps = iter([None, None])
 
     async def sleep(seconds: float) -> None:
         if next(sleeps, "over") == "over":
             raise asyncio.CancelledError
 
     history.sleep = sleep  # type: ignore[attr-defined]
-    history.goes_on(1500, 0)
     with pytest.raises(asyncio.CancelledError):
-        await rewinder.keep_up()
+        await history.rewinder().keep_up()
+
+
+async def test_upkeep_while_a_segment_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It removes no snapshot: not each could be made again once the fault has passed."""
+    history = await without_beginning(tmp_path, monkeypatch)
+    assert isinstance(history.log, SegmentLog)
+    kept = {*history.log.snapshots.refs()}
+    history.goes_on(300, 0)
+    _, path = history.log.files.paths()[0]
+    aside = path.rename(path.with_suffix(".aside"))
+    path.symlink_to(path)
+    await keep_up_twice(history)
+    aside.replace(path)
+    assert kept <= {*history.log.snapshots.refs()}
+    await history.check(history.rewinder())
+
+
+async def test_upkeep(tmp_path: Path) -> None:
+    """Snapshots of what is new are made in the background."""
+    history = History(segments(tmp_path))
+    history.goes_on(1500, 0)
+    await keep_up_twice(history)
     refs = history.log.snapshots.refs()
     assert len(refs) > 1
     assert refs[-1].n > history.log.settled_n / 2
