@@ -21,6 +21,7 @@ from sanic_dispatch.storage.segment_format import (
     decompress,
     lines_by_block,
     lines_with,
+    read_at,
     segments_in,
     unseal,
 )
@@ -77,14 +78,11 @@ class OpenSegment:
         return [decode_payload(line) for line in unseal(self._read(block))]
 
     def _read(self, block: BlockLocation) -> bytes:
-        sealed = os.pread(self._descriptor, block.length, block.at)
-        if len(sealed) < block.length:
-            raise ValueError("the file ends before it")
-        return sealed
+        return read_at(self._descriptor, block.length, block.at)
 
     def read(self, length: int) -> bytes:
         """Return the first bytes of the file. Raises OSError."""
-        return os.pread(self._descriptor, length, 0)
+        return read_at(self._descriptor, length)
 
 
 class SegmentFiles:
@@ -181,7 +179,7 @@ def load_index(path: Path, descriptor: int, size: int) -> SegmentIndex:
         index = decode_index(encoded, size, read_end(descriptor, size))
         if index is not None:
             return index
-    index = index_of(os.pread(descriptor, size, 0))
+    index = index_of(read_at(descriptor, size))
     write_index(path, index, read_end(descriptor, size))
     return index
 

@@ -14,6 +14,8 @@ place: it is written under another name, synced and renamed.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import stat
 import struct
@@ -139,6 +141,21 @@ def encode_payload(payload: Payload) -> bytes:
 
 
 # ---- reading
+
+
+def read_at(descriptor: int, length: int, at: int = 0) -> bytes:
+    """Return so many bytes of an open segment. Raises OSError, also if there are fewer.
+
+    A fault of the disk ends a read early, and fails only the next one: what was read until then
+    would count as a segment that was cut off.
+    """
+    content = os.pread(descriptor, length, at)
+    while len(content) < length:
+        following = os.pread(descriptor, length - len(content), at + len(content))
+        if not following:
+            raise OSError(errno.EIO, "the file ends too early")
+        content += following
+    return content
 
 
 def blocks_of(content: bytes) -> Iterator[BlockLocation | DamagedPart]:

@@ -16,7 +16,7 @@ from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.snapshots import SnapshotRef
 from tests.storage.events import events, payloads, records
 from tests.storage.small_segments import opened, segments
-from tests.support.disk_faults import Disk
+from tests.support.disk_faults import Disk, bad_sector
 from tests.support.leftovers import files_with
 
 LAST_N = 150
@@ -64,6 +64,17 @@ def test_a_segment_that_cannot_be_looked_at(log: SegmentLog, tmp_path: Path) -> 
         log.erase(named(1))
     path.unlink()
     log.erase(named(1))
+
+
+def test_a_segment_with_a_bad_sector(log: SegmentLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can be read of it is not taken for all that is left."""
+    with monkeypatch.context() as faulty:
+        bad_sector(faulty)
+        with pytest.raises(OSError, match="Input/output error"):
+            log.erase(named(1))
+    assert list(log.scan()) == events(1, LAST_N)
+    log.erase(named(1))
+    assert list(log.payloads()) == others(1)
 
 
 def test_other_segments_are_left_alone(log: SegmentLog, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from sanic_dispatch.storage.segment_index import SegmentIndex, index_path
 from sanic_dispatch.storage.segment_log import EventRow, SegmentLog
 from tests.storage.events import events, payloads, records
 from tests.storage.small_segments import everything, filled, opened, segments
-from tests.support.disk_faults import Disk, Killed, cannot_be_looked_at
+from tests.support.disk_faults import Disk, Killed, bad_sector, cannot_be_looked_at
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
@@ -154,6 +154,24 @@ def not_allowed(*_: object) -> None:
 
 def unreadable(*_: object) -> None:
     raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["with its index", "without"])
+def test_the_last_segment_has_a_bad_sector(
+    is_known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not go on after what can be read of it, and is whole once the fault has passed."""
+    log = filled(tmp_path, 33)
+    if not is_known:
+        log.load()
+        index_path(segments(tmp_path)[0]).unlink()
+    with monkeypatch.context() as faulty:
+        bad_sector(faulty)
+        log.add(records(34, 36))
+        assert log.try_flush()
+    log.add(records(37, 38))
+    assert log.try_flush()
+    assert everything(log) == everything(opened(tmp_path)) == events(1, 38)
 
 
 def test_events_that_come_meanwhile(tmp_path: Path) -> None:

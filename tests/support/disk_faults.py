@@ -35,6 +35,18 @@ def cannot_be_looked_at(
     patch.setattr(Path, "lstat", lstat)
 
 
+def bad_sector(patch: pytest.MonkeyPatch, first: int = 700, end: int = 800) -> None:
+    """Let no ``pread`` get these bytes of any file: one that begins before them ends there."""
+    real = os.pread
+
+    def pread(descriptor: int, length: int, at: int) -> bytes:
+        if first <= at < end:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, min(length, first - at) if at < first else length, at)
+
+    patch.setattr(os, "pread", pread)
+
+
 class Killed(BaseException):
     """The process was killed at this call."""
 
