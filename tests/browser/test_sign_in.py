@@ -136,3 +136,14 @@ async def test_an_order_that_a_tab_without_the_token_cannot_send(visitors: Visit
     await other.shows("rejected")
     await phone.page.unroute("**/submit-job")
     await phone.shows("waiting")
+
+
+async def test_the_code_is_scanned_after_all(bar: Bar, visitors: Visitors) -> None:
+    """The order that was refused without it is sent then, once."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone("?token=submit-token-2")
+    await phone.order()
+    await phone.shows("rejected")
+    await phone.open(f"?token={SUBMIT_TOKEN}")
+    await phone.shows("waiting")
+    assert len(await bar.orders()) == 1
