@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import pytest
+from sanic.server.protocols import http_protocol
 
 from sanic_dispatch.server import runner
-from sanic_dispatch.web import problems
+from sanic_dispatch.web import fast_path, problems
 from sanic_dispatch.web.deadlines import PunctualProtocol
 from sanic_dispatch.web.fast_path import FastPathProtocol, FastRequest
 from sanic_dispatch.web.routes import jobs
-from tests.support.both_ways import masked
+from tests.support.both_ways import Clock, masked
+from tests.support.clock import settle
 from tests.support.http_requests import CALLBACK, address_of
 from tests.support.server import Service, eventually, running_service
 
@@ -362,32 +364,56 @@ async def test_order_of_answers_on_a_new_connection(monkeypatch: pytest.MonkeyPa
 # ---- time
 
 
+@asynccontextmanager
+async def timed_visit() -> AsyncIterator[tuple[Service, Visit, Callable[[float], Awaitable[None]]]]:
+    """A connection, and a way to let time pass, after which it looks whether its own is over."""
+    clock, protocols, made = Clock(), list[FastPathProtocol](), FastPathProtocol.connection_made
+
+    def connection_made(protocol: FastPathProtocol, transport: Any) -> None:
+        protocols.append(protocol)
+        made(protocol, transport)
+
+    async def is_made() -> bool:
+        return bool(protocols)
+
+    async def let_pass(time_s: float) -> None:
+        clock.now_s += time_s
+        protocols[0].check_timeouts()
+        await settle()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FastPathProtocol, "connection_made", connection_made)
+        patch.setattr(http_protocol, "current_time", clock)
+        patch.setattr(fast_path, "monotonic", clock)
+        async with running_service() as service, visit(service) as client:
+            await eventually(is_made)
+            yield service, client, let_pass
+
+
 async def test_a_busy_connection_is_not_idle() -> None:
     """It is closed only KEEP_ALIVE_TIMEOUT after its last request."""
-    async with running_service() as service:
-        service.app.config.KEEP_ALIVE_TIMEOUT = 0.4
-        async with visit(service) as client:
-            for _ in range(8):
-                client.transport.write(submission())
-                await asyncio.sleep(0.15)
-                assert not client.is_over.is_set()
-            async with asyncio.timeout(2):
-                await client.is_over.wait()
+    async with timed_visit() as (service, client, let_pass):
+        some_s = 0.6 * service.app.config.KEEP_ALIVE_TIMEOUT
+        for _ in range(8):
+            await client.say(submission(), 5.0)
+            await let_pass(some_s)
+            assert not client.is_over.is_set()
+        await let_pass(some_s)
+        await client.is_over.wait()
     assert client.got.count(b"HTTP/1.1 202") == 8
 
 
 async def test_time_to_answer_begins_with_the_request() -> None:
     """Idle time does not count, and a connection that answers is not idle."""
-    async with running_service() as service:
-        service.app.config.RESPONSE_TIMEOUT = 0.5
-        service.app.config.KEEP_ALIVE_TIMEOUT = 0.8
-        async with visit(service) as client:
-            await asyncio.sleep(0.6)
-            commits = HeldCommits(service)
-            client.transport.write(submission())
-            await asyncio.sleep(0.3)
-            commits.may_go_on.set()
-            await asyncio.sleep(0.05)
+    async with timed_visit() as (service, client, let_pass):
+        config = service.app.config
+        await let_pass(0.9 * config.KEEP_ALIVE_TIMEOUT)
+        commits = HeldCommits(service)
+        client.transport.write(submission())
+        await commits.are_waiting.wait()
+        await let_pass(0.9 * config.RESPONSE_TIMEOUT)
+        commits.may_go_on.set()
+        await client.has_more.wait()
     assert client.got.startswith(b"HTTP/1.1 202")
 
 
@@ -440,13 +466,16 @@ async def test_a_request_under_way_at_a_stop_gets_503() -> None:
     silent = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     callback = b"CPEE-CALLBACK: http://127.0.0.1:%d/" % port
+
+    async def is_under_way() -> bool:
+        return "/submit-job" in seen
+
     with counted() as seen:
         async with running_service(stop_grace_s=0.0, submit_wait_s=60.0) as service:
             transport, client = await loop.create_connection(Visit, *address_of(service))
-            transport.write(post(b"/register-worker", callback))
-            await asyncio.sleep(0.05)
+            await client.say(post(b"/register-worker", callback), 5.0)
             transport.write(submission())
-            await asyncio.sleep(0.05)
+            await eventually(is_under_way)
         await client.is_over.wait()
     silent.close()
     assert re.findall(rb"HTTP/1.1 (\d+)", client.got) == [b"202", b"503"]
@@ -471,6 +500,6 @@ async def test_a_connection_that_answers_is_not_closed_as_idle() -> None:
             await commits.are_waiting.wait()
             assert protocols[0].close_if_idle() is False
             commits.may_go_on.set()
-            await asyncio.sleep(0.05)
+            await client.has_more.wait()
             assert client.got.startswith(b"HTTP/1.1 202")
             assert protocols[0].close_if_idle() is True
