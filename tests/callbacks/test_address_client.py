@@ -91,17 +91,17 @@ async def test_unexpected_bytes_end_a_connection(callbacks, start_worker):
     async def behave(worker, reader, writer):
         await worker.read(reader)
         writer.write(OK)
-        await asyncio.sleep(0.05)
+        await is_answered.acquire()
         writer.write(OK.replace(b"200", b"500"))
-        closed.append(await reader.read())
+        closed.put_nowait(await reader.read())
 
-    closed = []
+    is_answered, closed = asyncio.Semaphore(0), asyncio.Queue()
     worker = await start_worker(behave)
     for _ in range(2):
         assert await callbacks.deliver(worker.url, b"1") == Accepted()
-        await asyncio.sleep(0.15)
+        is_answered.release()
+        assert await closed.get() == b""
     assert worker.connections == 2
-    assert closed == [b"", b""]
 
 
 async def test_an_answer_before_the_request(monkeypatch):

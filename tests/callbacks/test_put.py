@@ -385,14 +385,13 @@ async def test_idle_connections_are_closed(open_callbacks, start_worker, monkeyp
         await worker.read(reader)
         await asyncio.sleep(delay_s)
         writer.write(OK)
-        read.append(await reader.read(1))
+        read.put_nowait(await reader.read(1))
 
-    read = []
+    read = asyncio.Queue()
     monkeypatch.setattr("sanic_dispatch.callbacks.callback_client._KEEP_ALIVE_S", 0.2)
     callbacks, worker = await open_callbacks(), await start_worker(behave)
     await asyncio.gather(*(callbacks.deliver(worker.url, BODY) for _ in range(3)))
-    await asyncio.sleep(0.6)
-    assert read == [b""] * 3
+    assert [await read.get() for _ in range(3)] == [b""] * 3
 
 
 async def test_idle_for_too_long(open_callbacks, start_worker, answering_every, monkeypatch):
