@@ -18,11 +18,12 @@ from tests.support.clock import FakeClock
 from tests.support.receiver import Received, Receiver, drip, hang, running_receiver, status
 
 MESSAGE = (b'{"type":"x"}', {"webhook-id": "msg_1"})
+AMPLE = Timeouts(total_s=20.0, connect_s=20.0, keep_alive_s=2.0)
 SHORT = Timeouts(total_s=0.4, connect_s=0.4, keep_alive_s=2.0)
 
 
 def client_of(
-    *allow: str, timeouts: Timeouts = SHORT, lookup: Lookup = system_lookup
+    *allow: str, timeouts: Timeouts = AMPLE, lookup: Lookup = system_lookup
 ) -> MessageClient:
     guard = Guard(allow, public_only=True)
     return MessageClient(guard, FakeClock(), timeouts=timeouts, lookup=lookup)
@@ -86,7 +87,7 @@ async def test_an_endpoint_that_takes_its_time(behave: object) -> None:
     async with running_receiver() as receiver:
         receiver.answer = behave  # type: ignore[assignment]
         async with asyncio.timeout(5):
-            assert await posted_to(receiver) == Posted("no answer in time")
+            assert await posted_to(receiver, timeouts=SHORT) == Posted("no answer in time")
 
 
 async def test_an_endpoint_that_sends_a_gigabyte() -> None:
@@ -106,7 +107,7 @@ async def test_an_endpoint_that_sends_a_gigabyte() -> None:
 
     async with running_receiver() as receiver:
         receiver.answer = flood
-        assert await posted_to(receiver, timeouts=Timeouts(20.0, 20.0, 2.0)) == Posted()
+        assert await posted_to(receiver) == Posted()
         async with asyncio.timeout(5):
             await cut.wait()
     assert written < 2**25  # what fits into the buffers of the system
@@ -130,7 +131,7 @@ async def test_an_endpoint_that_answers_without_end(head: str) -> None:
 
     async with running_receiver() as receiver:
         receiver.answer = flood
-        posted = await posted_to(receiver, timeouts=Timeouts(20.0, 20.0, 2.0))
+        posted = await posted_to(receiver)
         assert posted == (Posted("the answer is not HTTP") if head < "200" else Posted())
         async with asyncio.timeout(5):
             await cut.wait()

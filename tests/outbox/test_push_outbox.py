@@ -116,7 +116,7 @@ class Cafe:
 
 @asynccontextmanager
 async def opened(
-    receiver: Receiver, folder: Path | None = None, timeouts: Timeouts = SHORT
+    receiver: Receiver, folder: Path | None = None, timeouts: Timeouts = TIMEOUTS
 ) -> AsyncIterator[Cafe]:
     """Run a café in memory, or in a folder."""
     async with running_world(settings_of(folder)) as world:
@@ -132,6 +132,13 @@ async def opened(
 @pytest.fixture
 async def cafe(receiver: Receiver) -> AsyncIterator[Cafe]:
     async with opened(receiver) as cafe:
+        yield cafe
+
+
+@pytest.fixture
+async def hasty_cafe(receiver: Receiver) -> AsyncIterator[Cafe]:
+    """A café that soon gives up waiting for an answer."""
+    async with opened(receiver, timeouts=SHORT) as cafe:
         yield cafe
 
 
@@ -337,8 +344,9 @@ async def flood(writer: asyncio.StreamWriter, _message: Received) -> None:
     ],
     ids=["hanging", "dripping", "a gigabyte", "redirecting", "busy", "no HTTP"],
 )
-async def test_a_push_service_that_misbehaves(cafe: Cafe, answer: Any, reason: str) -> None:
+async def test_a_push_service_that_misbehaves(hasty_cafe: Cafe, answer: Any, reason: str) -> None:
     """Bounded, counted, and tried again; another phone is told meanwhile."""
+    cafe = hasty_cafe
     job = await cafe.order()
     bad, good = await cafe.subscribe(job), await cafe.subscribe(job, "send/good")
     good_was_first = asyncio.Event()
@@ -366,20 +374,13 @@ async def test_a_push_service_that_misbehaves(cafe: Cafe, answer: Any, reason: s
     assert (cafe.outbox.counts.failed, cafe.outbox.counts.delivered) == (1, 2)
 
 
-@pytest.fixture
-async def patient_cafe(receiver: Receiver) -> AsyncIterator[Cafe]:
-    """A café that waits for an answer for longer than a test takes."""
-    async with opened(receiver, timeouts=TIMEOUTS) as cafe:
-        yield cafe
-
-
 async def test_a_dead_service_slows_nobody(
-    patient_cafe: Cafe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    cafe: Cafe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that hangs has its own phones wait, and those of others are told meanwhile."""
     monkeypatch.setattr(push_outbox, "MOST_OF_A_SERVICE", 2)
     monkeypatch.setattr(sender, "MAX_UNDER_WAY", 3)
-    cafe, answered = patient_cafe, asyncio.Event()
+    answered = asyncio.Event()
 
     async def hold(writer: asyncio.StreamWriter, _message: Received) -> None:
         await answered.wait()
@@ -442,9 +443,9 @@ async def test_what_operators_do(cafe: Cafe) -> None:
         await cafe.outbox.drop(shown["id"])
 
 
-async def test_dropped_while_it_is_sent(patient_cafe: Cafe, receiver: Receiver) -> None:
+async def test_dropped_while_it_is_sent(cafe: Cafe, receiver: Receiver) -> None:
     """Whether it arrives or not, it is not sent again."""
-    cafe, answered = patient_cafe, asyncio.Event()
+    answered = asyncio.Event()
 
     async def hold(writer: asyncio.StreamWriter, _message: Received) -> None:
         await answered.wait()
@@ -470,10 +471,10 @@ async def test_dropped_while_it_is_sent(patient_cafe: Cafe, receiver: Receiver) 
     ("answer", "told"), [(OK, [("making",)]), (status(410), []), (status(500), [()])]
 )
 async def test_what_is_under_way_at_the_end(
-    patient_cafe: Cafe, receiver: Receiver, answer: bytes, told: list[tuple[str, ...]]
+    cafe: Cafe, receiver: Receiver, answer: bytes, told: list[tuple[str, ...]]
 ) -> None:
     """It has a moment, and what becomes of it is noted."""
-    cafe, ending = patient_cafe, asyncio.Event()
+    ending = asyncio.Event()
 
     async def hold(writer: asyncio.StreamWriter, _message: Received) -> None:
         await ending.wait()
