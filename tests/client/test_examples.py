@@ -159,7 +159,7 @@ async def test_a_websocket_worker_outlives_a_result_that_is_too_large(service: S
         async def has_failed() -> bool:
             return (await service.job(large))["state"] == "failed"
 
-        await eventually(has_failed)
+        await eventually(has_failed, 20)
         _, _, job_id = await service.submit("one")
         assert await result(service, job_id) == {"made": "one"}
 

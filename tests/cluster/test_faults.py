@@ -95,7 +95,7 @@ async def test_the_standby_is_killed(
             (other,) = (server for server in harness.servers if server is not owner)
             other.kill()
             await other.start()
-            assert await harness.owner() is owner
+            assert await harness.settled() is owner
     assert not any(logged(server, "ownership.lost") for server in harness.servers)
 
 
