@@ -18,6 +18,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from sanic_dispatch.config.settings import Mode
+from tests.cluster.test_faults import SLOW_MACHINE
 from tests.crash.harness import Harness
 from tests.support.faulty_link import FaultyLink
 from tests.support.redis import RedisServer
@@ -27,8 +28,11 @@ IS_TORTURE = "TORTURE" in os.environ
 RETURNS = 20 if IS_TORTURE else 2
 LONG = pytest.mark.timeout(1800 if IS_TORTURE else 240)
 
-ANSWER_S, BACK_S = 5.0, 2.0
-"""The limits for an answer, and for the recovery after Redis is back."""
+ANSWER_S, BACK_S = 5.0 * SLOW_MACHINE, 2.0 * SLOW_MACHINE
+"""The limits for an answer, and for the recovery after Redis is back.
+
+An answer takes 4.0 s, and the recovery from a black hole up to 1.7 s, on a machine of its own.
+"""
 
 SERVICE_RESTART, TRY_LATER = 1012, 4503
 """The close codes with which a page is told to come back."""
