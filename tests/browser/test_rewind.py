@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from urllib.parse import quote
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.monitor_page import MonitorPage
 from tests.browser.pages import hold_back
 from tests.browser.past_evening import PastEvening, opening
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
+
+KEEP_PLAYED = """
+    const { WebSocket: Socket } = window;
+    window.WebSocket = class extends Socket {
+        constructor(url) {
+            super(url);
+            if (!String(url).includes('moment')) return;
+            window.played = this;
+            this.addEventListener('message', ({ data }) => { this.last = data; });
+        }
+    };
+"""
+"""Keeps the connection over which the past is played, and its last frame."""
 
 
 async def begin(bar: Bar) -> None:
@@ -138,6 +153,57 @@ async def test_the_slider(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.shelf("Failed")).to_contain_text("1")
     await monitor.button("−1 min").click()
     await expect(monitor.rewound).to_contain_text("18:01:10")
+
+
+async def test_the_slider_while_the_service_answers(bar: Bar, visitors: Visitors) -> None:
+    """It stays where it was moved to, so that no step is lost, whatever is shown meanwhile."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await look_at(monitor, 60)
+    await expect(monitor.rewound).to_contain_text("18:01:00")
+    may_answer = asyncio.Semaphore(0)
+
+    async def answer_one(route: Route) -> None:
+        await may_answer.acquire()
+        await route.continue_()
+
+    await monitor.page.route("**/state?*", answer_one)
+    slider = monitor.page.get_by_role("slider", name="Moment")
+    for _ in range(2):
+        await slider.press("ArrowRight")
+    may_answer.release()
+    await monitor.page.wait_for_url(lambda url: quote(moment(61)) in url)
+    await slider.press("ArrowRight")
+    for _ in range(2):
+        may_answer.release()
+    await monitor.page.wait_for_url(lambda url: quote(moment(63)) in url)
+
+
+async def test_a_time_that_is_typed_while_it_plays(bar: Bar, visitors: Visitors) -> None:
+    """It is the one that is shown: playing ends, or the next moment would overwrite it."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await look_at(monitor, 60)
+    await monitor.button("Play").click()
+    await expect(monitor.button("Stop")).to_be_visible()
+    await monitor.page.get_by_label("Day and time").fill(f"{opening():%Y-%m-%d}T18:02:10")
+    await expect(monitor.button("Play")).to_be_visible()
+    await monitor.button("Show").click()
+    await expect(monitor.rewound).to_contain_text("18:02:10")
+
+
+async def test_leaving_while_it_plays(bar: Bar, visitors: Visitors) -> None:
+    """A moment that comes just then does not hold the operator back."""
+    await begin(bar)
+    monitor = await visitors.blank_desk()
+    await monitor.page.add_init_script(KEEP_PLAYED)
+    await monitor.open(visitors.OPERATORS_LINK)
+    await monitor.is_live()
+    await look_at(monitor, 60)
+    await monitor.button("Play").click()
+    await monitor.page.wait_for_function("() => window.played?.last")
+    await monitor.page.evaluate("location.hash = 'now'; played.onmessage({ data: played.last })")
+    await monitor.is_live()
 
 
 async def test_playing(bar: Bar, visitors: Visitors) -> None:

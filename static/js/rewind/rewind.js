@@ -37,7 +37,7 @@ class Rewind {
   #status = el('p', { className: 'hint', role: 'status' });
   #wrong = el('p', { className: 'refused', role: 'alert' });
   #slider = el('input', { type: 'range', step: 1, disabled: true, oninput: () => this.#slide() });
-  #exact = el('input', { type: 'datetime-local', step: 1, required: true });
+  #exact = el('input', { type: 'datetime-local', step: 1, required: true, oninput: () => this.#stop() });
   #play = el('button', { type: 'button', className: 'button small', onclick: () => this.#toggle() });
   #speed = el('select', { onchange: () => { if (this.#isPlaying) this.#start(); } });
   #controls = el('fieldset', { className: 'controls', disabled: true });
@@ -212,14 +212,15 @@ class Rewind {
   }
 
   #heard() {
-    if (!this.isShown) return;
+    // Whoever is just leaving is not held by an address of this view.
+    if (!this.isShown || currentAddress().view !== 'rewind') return;
     if (this.#isPlaying && this.now >= this.#context.liveNow() - NEAR_S) {
       toast(t('rewind.reached'));
       location.hash = addressOf('now');
       return;
     }
     this.#address();
-    this.#describe(this.now);
+    this.#describe(this.#wanted ?? this.now); // the slider stays where it was moved to meanwhile
     this.#context.changed();
   }
 
