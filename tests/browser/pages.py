@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from playwright.async_api import Locator, Page, Route, WebSocketRoute, expect
@@ -56,6 +57,11 @@ async def connects_while_loading(page: Page, address: str) -> list[str]:
     await page.evaluate("new Promise(requestAnimationFrame)")  # then the page has heard of it
     may_answer.set()
     return opened
+
+
+async def stop_clock(page: Page) -> None:
+    """Let no more time pass on a page, whose clock is installed, until the test moves it."""
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=10))
 
 
 class Keys:

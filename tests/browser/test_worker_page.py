@@ -13,7 +13,7 @@ import pytest_asyncio
 import ujson
 from playwright.async_api import Browser, WebSocketRoute, expect
 
-from tests.browser.pages import connects_while_loading
+from tests.browser.pages import connects_while_loading, stop_clock
 from tests.browser.served_bar import Bar, open_bar
 from tests.browser.test_menu import loads_again
 from tests.browser.test_ready_signal import RECORD_CALLS
@@ -25,6 +25,8 @@ from tests.support.server import eventually
 WORKER_TOKEN = "worker-token-1"
 LINK = f"#token={WORKER_TOKEN}"
 ORDERS = 10
+SETTLE_MS = 500
+"""How long a button does nothing after it has appeared."""
 
 KEYS = """async (code) => {
     const keysIn = (key, word) => (typeof word === 'object'
@@ -326,10 +328,13 @@ async def test_a_customer_cancels_while_the_network_is_cut(bar: Bar, visitors: V
 
 async def test_a_wet_finger_touches_twice(bar: Bar, visitors: Visitors) -> None:
     """The second touch of a pair does nothing: the button under it has changed."""
-    tablet = await at_work(visitors)
+    tablet = await visitors.tablet(LINK)
+    await tablet.page.clock.install()
+    await tablet.start()
     [job_id] = await bar.order("Bea")
     await tablet.shows("offered", 1)
     await tablet.settles()
+    await stop_clock(tablet.page)  # or the button might settle before it is touched
     place = await tablet.button("Accept").bounding_box()
     assert place
     middle = (place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
@@ -338,9 +343,45 @@ async def test_a_wet_finger_touches_twice(bar: Bar, visitors: Visitors) -> None:
     over_ready = await tablet.button("Ready").bounding_box()
     assert over_ready
     await tablet.page.touchscreen.tap(over_ready["x"] + 50, over_ready["y"] + 50)
+    await tablet.page.clock.run_for(SETTLE_MS)
     await tablet.settles()
     await tablet.shows("making", 1)
     assert (await bar.service.job(job_id))["state"] == "assigned"
+
+
+async def test_buttons_settle_after_the_last_change(bar: Bar, visitors: Visitors) -> None:
+    """Where the service takes its time to answer, too: the steps were there before, but hidden."""
+    held: list[str | bytes] = []
+    is_slow = False
+
+    def follow(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        server = socket.connect_to_server()
+        server.on_message(lambda said: held.append(said) if is_slow else socket.send(said))
+
+    async def has_answered() -> bool:
+        return bool(held)
+
+    sockets: list[WebSocketRoute] = []
+    tablet = await visitors.tablet(LINK)
+    await tablet.page.route_web_socket("**/work*", follow)
+    await tablet.page.clock.install()
+    await tablet.start()
+    await bar.order("Bea")
+    await tablet.shows("offered", 1)
+    await tablet.settles()
+    await stop_clock(tablet.page)
+    is_slow = True
+    await tablet.button("Accept").click()
+    await eventually(has_answered)
+    await tablet.page.clock.run_for(SETTLE_MS - 100)
+    for said in held:
+        sockets[-1].send(said)
+    await tablet.shows("making", 1)
+    await tablet.page.clock.run_for(SETTLE_MS - 100)
+    await expect(tablet.button("50 %")).to_be_disabled()
+    await tablet.page.clock.run_for(100)
+    await expect(tablet.button("50 %")).to_be_enabled()
 
 
 async def test_progress_reaches_the_order(bar: Bar, visitors: Visitors) -> None:

@@ -18,6 +18,7 @@ export class OrderCard {
   #acts;
   #onStep;
   #phase = '';
+  #settling;
 
   /**
    * @param {Object<string, () => void>} acts what each button does
@@ -53,7 +54,8 @@ export class OrderCard {
     if (hadFocus || isFocusLost()) $('headline').focus({ preventScroll: true });
     const buttons = [...$('card').querySelectorAll('button')];
     for (const button of buttons) button.disabled = true;
-    setTimeout(() => { for (const button of buttons) button.disabled = false; }, SETTLE_MS);
+    clearTimeout(this.#settling); // that of the phase before would let the steps settle too early
+    this.#settling = setTimeout(() => { for (const button of buttons) button.disabled = false; }, SETTLE_MS);
   }
 
   #button(act, isFirst) {
