@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import pytest
-from playwright.async_api import Locator, Page, Request, expect
+from playwright.async_api import Locator, Page, Request, Route, expect
 
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import DESK, PHONE, TABLET, TELEVISION, Visitors
@@ -145,7 +145,23 @@ async def test_a_page_whose_file_stays_missing(bar: Bar, visitors: Visitors, kin
     await loaded.page.wait_for_load_state()
     await loaded.page.clock.fast_forward(SOON_MS)
     await expect(loaded.says(FAILED["de"])).to_have_count(1)
-    assert await loaded.page.evaluate("history.state.pause") == LONGEST_PAUSE_MS
+    await loaded.page.wait_for_function(f"() => history.state?.pause === {LONGEST_PAUSE_MS}")
+    await loaded.lacks_nothing()
+    await loaded.until_it_shows(loaded.started.is_visible)
+
+
+async def test_a_page_whose_end_has_not_come(bar: Bar, visitors: Visitors) -> None:
+    """It loads itself again, though it has no place yet to say so."""
+    loaded = await loading(visitors, bar, BOARD)
+
+    async def cut(route: Route) -> None:
+        head, *_ = (await (await route.fetch()).text()).partition("<body>")
+        await route.fulfill(content_type="text/html", body=head)
+
+    await loaded.page.route("**/board.html", cut, times=1)
+    await loaded.lacks(BOARD.own)
+    async with loaded.page.expect_event("requestfailed"):
+        await loaded.open()
     await loaded.lacks_nothing()
     await loaded.until_it_shows(loaded.started.is_visible)
 

@@ -37,9 +37,10 @@
 
   const language = () => (new URLSearchParams(location.search).get('lang') ?? navigator.language).slice(0, 2);
 
-  // Where the page says how it is connected.
+  // Where the page says how it is connected, unless that has not come yet.
   function say(text) {
     const node = document.querySelector('[role=status]');
+    if (!node) return;
     node.hidden = false;
     node.textContent = text;
   }
