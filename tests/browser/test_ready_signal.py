@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.pages import hold_back
+from tests.browser.pages import hold_back, stop_clock
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
@@ -154,8 +154,10 @@ async def test_a_link_is_copied(visitors: Visitors) -> None:
     await phone.page.add_init_script(
         "Object.defineProperty(navigator, 'share', { value: undefined })"
     )
+    await phone.page.clock.install()
     await phone.open()
     await phone.place()
+    await stop_clock(phone.page)  # it says so for a moment only
     await phone.button("Share").click()
     await expect(phone.button("Link copied")).to_be_visible()
     copied = str(await phone.page.evaluate("navigator.clipboard.readText()"))
