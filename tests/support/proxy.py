@@ -114,6 +114,9 @@ class Proxy(Relay):
             return
         server = await asyncio.open_connection("127.0.0.1", self._server_port)
         link = Link((reader, writer), server)
+        if not self.is_online:  # since just now
+            link.abort()
+            return
         self._links.add(link)
         answers = asyncio.create_task(_pass_answers(link))
         try:
