@@ -55,7 +55,6 @@ async def a_quiet_evening(bar: Bar, monitor: MonitorPage) -> Journey:
     await monitor.is_live()
     yield "empty"
     bar.proxy.go_offline()
-    await expect(monitor.badge).to_have_text("Reconnecting…")
     await monitor.page.clock.fast_forward(3_000)
     await expect(monitor.badge).to_have_text("Out of date")
     yield "cut-off"
