@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from math import inf, pi, sin
-from time import time
 from typing import Any
 
 from tests.browser.journeys import DRINKS, LOGOS
@@ -43,7 +42,7 @@ def arrivals_s() -> Iterator[float]:
 
 
 class PastEvening:
-    """Robots and guests of yesterday; ``at`` moves the service's clock to that evening."""
+    """Robots and guests of yesterday; ``at`` sets the service's clock to that evening."""
 
     def __init__(self, bar: Bar) -> None:
         self._bar = bar
@@ -56,9 +55,9 @@ class PastEvening:
         self._at_s = 0.0
 
     def at(self, at_s: float) -> None:
-        """Set the service's clock."""
+        """Stop the service's clock at a moment, however long what happens then really takes."""
         self._at_s = at_s
-        self._bar.clock.moved_s = opening().timestamp() + at_s - time()
+        self._bar.clock.stopped_at_s = opening().timestamp() + at_s
 
     async def begins(self) -> tuple[Bartender, Bartender]:
         """Open with an order that waits, fails and is put back; return the two robots."""
@@ -121,7 +120,11 @@ class PastEvening:
         """Send all robots home, and return to the present."""
         for robot in self._robots:
             await self._operator.drop(robot.instance.callback_urls[-1], "closing time", "Grace")
-        self._bar.clock.moved_s = 0.0
+        self.end()
+
+    def end(self) -> None:
+        """Return to the present."""
+        self._bar.clock.stopped_at_s = None
 
     @property
     def _operator(self) -> Any:

@@ -33,11 +33,14 @@ MIXING_S = 3600.0
 
 
 class MovableClock(SystemClock):
-    """A wall clock that a test can set, so that an evening takes no time."""
+    """A wall clock that a test can move, or stop, so that an evening takes no time."""
 
     moved_s = 0.0
+    stopped_at_s: float | None = None
 
     def now_s(self) -> float:
+        if self.stopped_at_s is not None:
+            return self.stopped_at_s
         return super().now_s() + self.moved_s
 
 

@@ -37,7 +37,7 @@ async def begin(bar: Bar) -> None:
     await evening.serve(600.0 + 150 * n for n in range(6))
     evening.at(2400.0)
     await bar.order("Late", drink="beer")
-    bar.clock.moved_s = 0.0
+    evening.end()
 
 
 def moment(seconds: float) -> str:
