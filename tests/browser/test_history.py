@@ -304,7 +304,7 @@ async def test_markup_is_shown_as_text(bar: Bar, visitors: Visitors) -> None:
         "order?n=1": 3, "history": 3, f"history?find={MARKUP}": 3, f"order?n={MARKUP}": 1,
         f"robot?name={MARKUP}": 1, "statistics?by=drink": 1, "statistics?by=robot": 1,
     }.items():  # fmt: skip
-        await monitor.page.evaluate("hash => { location.hash = hash }", address)
+        await monitor.look_back(address)
         await expect(monitor.found).to_contain_text(MARKUP)
         assert (await monitor.found.inner_text()).count(MARKUP) >= times, address
         await expect(monitor.page.locator("[src=x]")).to_have_count(0)

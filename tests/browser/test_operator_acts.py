@@ -33,6 +33,7 @@ async def test_message_and_its_buttons_take_one_line(visitors: Visitors) -> None
     """On a desktop the message and its buttons are on one line; on a phone the buttons are."""
     monitor = await visitors.operator()
     await monitor.act("Pause", "Yes, pause")
+    await expect(monitor.said).to_have_text("The bar is paused.")
     parts = [monitor.said, monitor.button("Undo"), monitor.button("Dismiss")]
     words, undo, dismiss = [await middle_y(part) for part in parts]
     assert words == pytest.approx(undo, abs=2) == dismiss

@@ -14,6 +14,7 @@ from tests.browser.subscriber import PUSHED_TO
 from tests.browser.visitors import Visitors
 from tests.support.phone_order import PhoneOrder
 from tests.support.receiver import OK, Receiver, running_receiver, status
+from tests.support.server import eventually
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -80,6 +81,11 @@ async def test_dropping(bar: Bar, receiver: Receiver, visitors: Visitors) -> Non
     await expect(monitor.webhooks.last).to_contain_text("nothing")
     receiver.answer = OK
     await bar.order("Grace")
+
+    async def is_told() -> bool:
+        return bool(receiver.of_path("till")[-1].said["data"]["ticket"] == 2)
+
+    await eventually(is_told)
     await expect(monitor.webhooks.last).to_contain_text("Delivering")
 
 
