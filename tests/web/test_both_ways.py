@@ -23,7 +23,7 @@ from tests.support.both_ways import BothWays, Differs, both_ways
 from tests.support.seeds import IS_TORTURE, seed_of
 from tests.web.odd_requests import MAX_BODY_BYTES, MAX_DEPTH, TOKEN, ordinary, pieces, request
 
-SEED = seed_of("FAST_PATH_SEED")
+SEED = seed_of("FAST_PATH_SEED", in_a_check=1)
 EVENINGS = 1000 if IS_TORTURE else 16
 STEPS = 100
 """Steps of an evening: requests, or pieces of one, or a while in which nothing happens."""

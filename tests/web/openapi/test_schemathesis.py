@@ -23,7 +23,7 @@ from tests.web.openapi.operations import the_document
 REQUESTS = 1000 if IS_TORTURE else 20
 """Random requests to each operation, after some thirty that are made from its schemas."""
 
-SEED = seed_of("SCHEMATHESIS_SEED")
+SEED = seed_of("SCHEMATHESIS_SEED", in_a_check=1)
 TOKEN = "schemathesis-operator-token"
 
 UNSAYABLE = {
