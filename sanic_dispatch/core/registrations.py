@@ -85,6 +85,7 @@ def _register_again(machine: StateMachine, worker: Worker, job: Job, *, lost: bo
         machine.cancel_lost(job, worker)
         return _give_first_job_or_enqueue(machine, worker)
     if meaning is Registration.SAME_JOB:
+        _end_older_awaits(machine, job, worker.key)
         return _give_same_job(machine, job, worker)
     if meaning is Registration.DONE:
         machine.apply_step(job, lifecycle.finish_by_return(job, machine.now.wall_s))
@@ -96,6 +97,17 @@ def _register_again(machine: StateMachine, worker: Worker, job: Job, *, lost: bo
     machine.enqueue(worker)
     machine.free_awaiting(job.id, worker.key)
     return None
+
+
+def _end_older_awaits(machine: StateMachine, job: Job, key: Key | None) -> None:
+    """Let no older callback of the worker await the job any more, which is now given to a new one.
+
+    Such a callback, which an operator has set aside, would count as the worker's return: once it
+    has the job, that would be done.
+    """
+    for older in machine.tables.workers.of_key(key):
+        if older.aside is not None and older.awaits(job.id):
+            machine.tables.put_worker(older._replace(aside=older.aside._replace(job_id="")))
 
 
 def _give_same_job(machine: StateMachine, job: Job, worker: Worker) -> Job | None:

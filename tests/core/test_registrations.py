@@ -121,6 +121,21 @@ def test_a_job_is_done_though_its_worker_came_back_set_aside(
     assert free_ids(machine) == {worker("c2", "i1").id}
 
 
+def test_a_job_that_is_given_again_is_not_done_by_an_older_callback(machine: StateMachine) -> None:
+    """Its worker came back set aside, and then once more, since it had not got the job."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.DeliveryInDoubt("a", 1, "time-out"), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
+    machine.apply(c.Register(worker("c2", "i1")), NOW)
+    given = machine.apply(c.Register(worker("c3", "i1"), lost=True), NOW).reply
+    assert isinstance(given, Job)
+    machine.apply(c.AnswerWritten("a", given.attempt), NOW)
+    assert state_of(machine, "a") is State.ASSIGNED
+    machine.apply(c.BringBack(worker("c2", "i1").id), NOW)
+    assert free_ids(machine) == set()
+
+
 def test_a_job_that_never_arrived_is_sent_to_a_worker_set_aside(machine: StateMachine) -> None:
     """Nothing else says that the worker does not have it."""
     machine.apply(c.Register(worker("c1", "i1")), NOW)
