@@ -222,13 +222,19 @@ async def test_an_unsent_order_can_be_discarded(bar: Bar, visitors: Visitors) ->
     assert await bar.orders() == {}
 
 
-async def test_discarding_in_one_tab_discards_in_all(bar: Bar, visitors: Visitors) -> None:
-    """An unsent order that two tabs show is discarded in both."""
+async def phone_with_unsent_order(visitors: Visitors) -> OrderPage:
+    """Return a page whose order could not be sent; nor can it be from other tabs of the phone."""
     phone = await visitors.phone()
     await phone.is_loaded()
     await phone.page.context.route("**/submit-job", lambda route: route.abort())
     await phone.order("Lemonade")
     await phone.shows("unsent")
+    return phone
+
+
+async def test_discarding_in_one_tab_discards_in_all(bar: Bar, visitors: Visitors) -> None:
+    """An unsent order that two tabs show is discarded in both."""
+    phone = await phone_with_unsent_order(visitors)
     other = OrderPage(await phone.page.context.new_page(), phone.base_url)
     await other.open()
     await other.shows("unsent")
@@ -242,11 +248,7 @@ async def test_discarding_in_one_tab_discards_in_all(bar: Bar, visitors: Visitor
 
 async def test_a_discarded_order_that_another_tab_is_sending(visitors: Visitors) -> None:
     """If that fails before the other tab hears of it, the order stays discarded."""
-    phone = await visitors.phone()
-    await phone.is_loaded()
-    await phone.page.context.route("**/submit-job", lambda route: route.abort())
-    await phone.order("Lemonade")
-    await phone.shows("unsent")
+    phone = await phone_with_unsent_order(visitors)
     other = OrderPage(await phone.page.context.new_page(), phone.base_url)
     await other.page.add_init_script(DEAF)
     await other.open()

@@ -164,15 +164,20 @@ async def published(bar: Bar, drink: int) -> None:
     submitting.add_done_callback(asyncio.Task.result)
 
 
-async def test_what_is_published_while_the_log_is_read(
-    bar: Bar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An event that the page does not have, and that nobody was told of yet, is not lost."""
+async def add_that_has_failed(bar: Bar) -> None:
+    """Add a webhook that has answered its first message with 500, and will take the next ones."""
     await bar.add()
     bar.receiver.answer = status(500)
     await bar.world.submit(0)
     await bar.received(1)
     bar.receiver.answer = OK
+
+
+async def test_what_is_published_while_the_log_is_read(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that the page does not have, and that nobody was told of yet, is not lost."""
+    await add_that_has_failed(bar)
     find = bar.outbox._history.find
 
     async def find_slowly(question: Question) -> Page:
@@ -192,11 +197,7 @@ async def test_a_log_that_cannot_be_read(
     is_fault: bool, bar: Bar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is read a little later, also if nothing happens, and nothing in it is passed over."""
-    await bar.add()
-    bar.receiver.answer = status(500)
-    await bar.world.submit(0)
-    await bar.received(1)
-    bar.receiver.answer = OK
+    await add_that_has_failed(bar)
 
     async def find(_: Question) -> Page:
         monkeypatch.undo()
